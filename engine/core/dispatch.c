@@ -1,0 +1,529 @@
+/*
+ * add      under its endpoint, into the map of all in memory; then move to READY
+ * next     turn by turn: ring -> endpoint -> oldest of its queue -> SENDING, in flight
+ * move     the only place that changes state, list and counts; then the endpoint looks whether
+ *          it still belongs into the rings
+ *
+ * An endpoint leaves the rings when it has nothing to send, is at its limit, is held, or its
+ * webhook is not active; whatever changes one of these calls endpoint_refresh.
+ */
+#include "core/dispatch.h"
+
+#include "base/must.h"
+#include "hookwheel/alloc.h"
+
+enum {
+    QUEUE_MIN = 64,
+    QUEUE_MAX = 1024,
+    QUEUE_PER_SLOT = 4,
+    READY_MAX = 20000,             /* deliveries in memory that wait for their turn */
+    READY_BYTES_MAX = 64 << 20,    /* and what their records may take */
+    REFILL_MAX = 128,
+    RETRY_TURN = 4,                /* one start in four is offered to due retries first */
+    DONE_FADES_MS = 100,
+    KEEPS_UP_LEVEL = 32,           /* more than 320 outcomes a second */
+    BURST_MS = 100
+};
+
+static void on_endpoint_wake(struct hw_wheel_entry *entry);
+
+void hw_dispatch_init(struct hw_dispatch *d, struct hw_wheel *wheel, unsigned max_in_flight,
+                      void (*on_wake)(struct hw_dispatch *d))
+{
+    *d = (struct hw_dispatch){
+        .wheel = wheel, .max_in_flight = max_in_flight, .n_instances = 1, .on_wake = on_wake
+    };
+    hw_map_init(&d->deliveries);
+    hw_list_init(&d->first_ring);
+    hw_list_init(&d->due_ring);
+    hw_list_init(&d->backlogged);
+}
+
+static void endpoint_free(struct hw_endpoint *e)
+{
+    HW_MUST(e->n_in_memory == 0);
+    hw_list_unlink(&e->in_first_ring);
+    hw_list_unlink(&e->in_due_ring);
+    hw_list_unlink(&e->in_backlogged);
+    hw_wheel_cancel(e->dispatch->wheel, &e->wake);
+    hw_webhook_release(e->webhook);
+    e->dispatch->by_number[e->w] = NULL;
+    hw_free(e);
+}
+
+void hw_dispatch_close(struct hw_dispatch *d)
+{
+    for (size_t w = 0; w < d->n_numbers; w++)
+        if (d->by_number[w] != NULL)
+            endpoint_free(d->by_number[w]);
+    hw_free(d->by_number);
+    d->by_number = NULL;
+    d->n_numbers = 0;
+    hw_map_close(&d->deliveries);
+}
+
+static bool endpoint_is_active(const struct hw_endpoint *e)
+{
+    return e->webhook != NULL && e->webhook->standing.status == HW_WEBHOOK_ACTIVE;
+}
+
+static void ring_keep(struct hw_list *ring, struct hw_list *node, bool belongs)
+{
+    if (belongs && !hw_list_is_linked(node))
+        hw_list_push_back(ring, node);
+    else if (!belongs)
+        hw_list_unlink(node);
+}
+
+static void endpoint_refresh(struct hw_endpoint *e)
+{
+    bool may_start = endpoint_is_active(e) && e->held_until == 0 && e->n_in_flight < e->limit;
+
+    ring_keep(&e->dispatch->first_ring, &e->in_first_ring, may_start && e->n_first > 0);
+    ring_keep(&e->dispatch->due_ring, &e->in_due_ring, may_start && e->n_due > 0);
+}
+
+/* This instance's 1/n of a limit, at least 1. */
+static void endpoint_share(struct hw_endpoint *e)
+{
+    unsigned n = e->dispatch->n_instances;
+    unsigned limit = e->webhook ? e->webhook->max_in_flight / n : 1;
+    double rate = e->webhook ? (double)e->webhook->rate_per_s / n : 0;
+
+    e->limit = limit > 0 ? limit : 1;
+    e->rate_per_s = rate > 0 && rate < 1 ? 1 : rate;
+}
+
+void hw_endpoint_update(struct hw_endpoint *e, struct hw_webhook *webhook)
+{
+    if (webhook != NULL)
+        hw_webhook_hold(webhook);
+    hw_webhook_release(e->webhook);
+    e->webhook = webhook;
+    if (endpoint_is_active(e))
+        e->is_emptied = false;
+    endpoint_share(e);
+    endpoint_refresh(e);
+}
+
+static enum hw_status reserve_number(struct hw_dispatch *d, uint32_t w)
+{
+    if (w < d->n_numbers)
+        return HW_OK;
+    size_t n = (size_t)w + 1 + w / 2;
+    struct hw_endpoint **grown = hw_realloc(d->by_number, n * sizeof *grown);
+    if (grown == NULL)
+        return HW_ENOMEM;
+    for (size_t i = d->n_numbers; i < n; i++)
+        grown[i] = NULL;
+    d->by_number = grown;
+    d->n_numbers = n;
+    return HW_OK;
+}
+
+struct hw_endpoint *hw_dispatch_find(const struct hw_dispatch *d, uint32_t w)
+{
+    return w < d->n_numbers ? d->by_number[w] : NULL;
+}
+
+struct hw_endpoint *hw_dispatch_endpoint(struct hw_dispatch *d, struct hw_webhook *webhook)
+{
+    struct hw_endpoint *e = hw_dispatch_find(d, webhook->w);
+
+    if (e != NULL)
+        return e;
+    if (reserve_number(d, webhook->w) != HW_OK || (e = hw_calloc(1, sizeof *e)) == NULL)
+        return NULL;
+    e->dispatch = d;
+    e->w = webhook->w;
+    hw_list_init(&e->first);
+    hw_list_init(&e->due);
+    hw_list_init(&e->suspects);
+    hw_list_init(&e->sending);
+    hw_list_init(&e->waiting);
+    hw_list_init(&e->settling);
+    hw_list_node_init(&e->in_first_ring);
+    hw_list_node_init(&e->in_due_ring);
+    hw_list_node_init(&e->in_backlogged);
+    hw_wheel_entry_init(&e->wake, on_endpoint_wake);
+    d->by_number[e->w] = e;
+    hw_endpoint_update(e, webhook);
+    return e;
+}
+
+void hw_dispatch_share(struct hw_dispatch *d, unsigned n_instances)
+{
+    d->n_instances = n_instances > 0 ? n_instances : 1;
+    for (size_t w = 0; w < d->n_numbers; w++)
+        if (d->by_number[w] != NULL) {
+            endpoint_share(d->by_number[w]);
+            endpoint_refresh(d->by_number[w]);
+        }
+}
+
+void hw_dispatch_stop(struct hw_dispatch *d, bool stopped)
+{
+    d->is_stopped = stopped;
+}
+
+enum hw_status hw_dispatch_add(struct hw_dispatch *d, struct hw_endpoint *e,
+                               struct hw_delivery *delivery)
+{
+    struct hw_slice key = hw_slice(delivery->key, sizeof delivery->key);
+
+    HW_MUST(delivery->state == HW_DELIVERY_NEW);
+    hw_delivery_key(delivery->key, delivery->w, delivery->n);
+    if (hw_map_find(&d->deliveries, key) != NULL)
+        return HW_EBUSY;
+    if (hw_map_add(&d->deliveries, &delivery->by_key, key) != HW_OK)
+        return HW_ENOMEM;
+    delivery->endpoint = e;
+    if (e->n_in_memory++ == 0)
+        d->n_busy++;
+    return HW_OK;
+}
+
+static void leave_list(struct hw_delivery *delivery)
+{
+    struct hw_endpoint *e = delivery->endpoint;
+
+    hw_list_unlink(&delivery->link);
+    if (delivery->state == HW_DELIVERY_READY) {
+        if (delivery->is_retry)
+            e->n_due--;
+        else
+            e->n_first--;
+        e->dispatch->n_ready--;
+        e->dispatch->ready_bytes -= delivery->event->n_bytes;
+    }
+    if (delivery->state == HW_DELIVERY_WAITING)
+        hw_wheel_cancel(e->dispatch->wheel, &delivery->again);
+}
+
+static void enter_list(struct hw_delivery *delivery)
+{
+    struct hw_endpoint *e = delivery->endpoint;
+
+    switch (delivery->state) {
+    case HW_DELIVERY_READY:
+        hw_list_push_back(delivery->is_retry ? &e->due : &e->first, &delivery->link);
+        if (delivery->is_retry)
+            e->n_due++;
+        else
+            e->n_first++;
+        e->dispatch->n_ready++;
+        e->dispatch->ready_bytes += delivery->event->n_bytes;
+        break;
+    case HW_DELIVERY_SUSPECT:
+        hw_list_push_back(&e->suspects, &delivery->link);
+        break;
+    case HW_DELIVERY_SENDING:
+        hw_list_push_back(&e->sending, &delivery->link);
+        break;
+    case HW_DELIVERY_WAITING:
+        hw_list_push_back(&e->waiting, &delivery->link);
+        break;
+    case HW_DELIVERY_SETTLING:
+        hw_list_push_back(&e->settling, &delivery->link);
+        break;
+    case HW_DELIVERY_NEW:
+    case HW_DELIVERY_DONE:
+    case HW_DELIVERY_STATES:
+        break;
+    }
+}
+
+static void set_in_flight(struct hw_delivery *delivery, bool in_flight)
+{
+    struct hw_endpoint *e = delivery->endpoint;
+
+    if (delivery->is_in_flight == in_flight)
+        return;
+    delivery->is_in_flight = in_flight;
+    if (in_flight) {
+        e->n_in_flight++;
+        e->dispatch->n_in_flight++;
+    } else {
+        e->n_in_flight--;
+        e->dispatch->n_in_flight--;
+    }
+}
+
+static void forget(struct hw_delivery *delivery)
+{
+    struct hw_endpoint *e = delivery->endpoint;
+
+    hw_map_remove(&e->dispatch->deliveries, &delivery->by_key);
+    if (--e->n_in_memory == 0)
+        e->dispatch->n_busy--;
+}
+
+void hw_delivery_move(struct hw_delivery *delivery, enum hw_delivery_state next)
+{
+    HW_MUST(hw_delivery_may_go(delivery->state, next));
+    leave_list(delivery);
+    delivery->state = next;
+    enter_list(delivery);
+    if (next == HW_DELIVERY_SENDING)
+        set_in_flight(delivery, true);
+    else if (next != HW_DELIVERY_SETTLING)
+        set_in_flight(delivery, false);
+    if (next == HW_DELIVERY_DONE)
+        forget(delivery);
+    endpoint_refresh(delivery->endpoint);
+}
+
+static void on_endpoint_wake(struct hw_wheel_entry *entry)
+{
+    struct hw_endpoint *e = HW_CONTAINER_OF(entry, struct hw_endpoint, wake);
+
+    e->held_until = 0;
+    endpoint_refresh(e);
+    if (e->dispatch->on_wake != NULL)
+        e->dispatch->on_wake(e->dispatch);
+}
+
+void hw_endpoint_hold(struct hw_endpoint *e, hw_mono_ms until)
+{
+    if (until <= e->held_until)
+        return;
+    e->held_until = until;
+    hw_wheel_arm(e->dispatch->wheel, &e->wake, until);
+    endpoint_refresh(e);
+}
+
+/* Starts are spaced by 1/rate; a rate above ten a second may catch up on a tenth of one. */
+static void charge_rate(struct hw_endpoint *e, hw_mono_ms now)
+{
+    if (e->rate_per_s <= 0)
+        return;
+    double each = 1000.0 / e->rate_per_s;
+    double slack = each < BURST_MS ? BURST_MS : 0;
+    double from = e->next_start_ms > (double)now ? e->next_start_ms : (double)now;
+    e->next_start_ms = from + each;
+    double allowed = e->next_start_ms - slack;
+    if (allowed > (double)now)
+        hw_endpoint_hold(e, (hw_mono_ms)allowed + 1);
+}
+
+/* The first endpoint of the ring that may start, rotated to the end; NULL: none. */
+static struct hw_endpoint *ring_turn(struct hw_dispatch *d, struct hw_list *ring, bool is_due)
+{
+    unsigned cap = d->max_in_flight;
+
+    if (d->n_in_flight >= d->max_in_flight / 2 && d->n_busy > 0) {
+        cap = d->max_in_flight / (unsigned)d->n_busy;
+        cap = cap > 0 ? cap : 1;
+    }
+    HW_LIST_EACH(link, ring)
+    {
+        struct hw_endpoint *e = is_due
+                                    ? HW_CONTAINER_OF(link, struct hw_endpoint, in_due_ring)
+                                    : HW_CONTAINER_OF(link, struct hw_endpoint, in_first_ring);
+        if (e->n_in_flight >= cap)
+            continue;
+        hw_list_unlink(link);
+        hw_list_push_back(ring, link);
+        return e;
+    }
+    return NULL;
+}
+
+static struct hw_delivery *take_from(struct hw_dispatch *d, bool is_due)
+{
+    struct hw_endpoint *e = ring_turn(d, is_due ? &d->due_ring : &d->first_ring, is_due);
+
+    if (e == NULL)
+        return NULL;
+    return HW_CONTAINER_OF(hw_list_first(is_due ? &e->due : &e->first), struct hw_delivery, link);
+}
+
+struct hw_delivery *hw_dispatch_next(struct hw_dispatch *d, hw_mono_ms now)
+{
+    bool due_first = d->turn % RETRY_TURN == RETRY_TURN - 1;
+    struct hw_delivery *delivery;
+
+    if (d->is_stopped || d->n_in_flight >= d->max_in_flight)
+        return NULL;
+    delivery = take_from(d, due_first);
+    if (delivery == NULL)
+        delivery = take_from(d, !due_first);
+    if (delivery == NULL)
+        return NULL;
+    d->turn++;
+    hw_delivery_move(delivery, HW_DELIVERY_SENDING);
+    charge_rate(delivery->endpoint, now);
+    return delivery;
+}
+
+struct hw_delivery *hw_dispatch_delivery(const struct hw_dispatch *d, uint32_t w, uint64_t n)
+{
+    unsigned char key[12];
+    struct hw_map_entry *entry;
+
+    hw_delivery_key(key, w, n);
+    entry = hw_map_find(&d->deliveries, hw_slice(key, sizeof key));
+    return entry ? HW_CONTAINER_OF(entry, struct hw_delivery, by_key) : NULL;
+}
+
+void hw_endpoint_backlog(struct hw_endpoint *e, bool has_backlog)
+{
+    ring_keep(&e->dispatch->backlogged, &e->in_backlogged, has_backlog);
+}
+
+bool hw_endpoint_has_backlog(const struct hw_endpoint *e)
+{
+    return hw_list_is_linked(&e->in_backlogged);
+}
+
+static double faded(const struct hw_endpoint *e, hw_mono_ms now)
+{
+    double age = now > e->done_at ? (double)(now - e->done_at) : 0;
+
+    return age >= DONE_FADES_MS ? 0 : e->done_level * (1 - age / DONE_FADES_MS);
+}
+
+void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now)
+{
+    e->done_level = faded(e, now) + 1;
+    e->done_at = now;
+}
+
+bool hw_endpoint_keeps_up(const struct hw_endpoint *e, hw_mono_ms now)
+{
+    return !hw_endpoint_has_backlog(e) && e->n_first > 0 && faded(e, now) >= KEEPS_UP_LEVEL;
+}
+
+size_t hw_endpoint_queue_max(const struct hw_endpoint *e)
+{
+    size_t max = (size_t)e->limit * QUEUE_PER_SLOT;
+
+    return max < QUEUE_MIN ? QUEUE_MIN : max > QUEUE_MAX ? QUEUE_MAX : max;
+}
+
+static bool memory_is_full(const struct hw_dispatch *d)
+{
+    return d->n_ready >= READY_MAX || d->ready_bytes >= READY_BYTES_MAX;
+}
+
+size_t hw_endpoint_room(const struct hw_endpoint *e)
+{
+    size_t max = hw_endpoint_queue_max(e);
+
+    if (hw_endpoint_has_backlog(e) || !endpoint_is_active(e) || memory_is_full(e->dispatch))
+        return 0;
+    if (e->held_until != 0 && e->rate_per_s <= 0)
+        return 0;
+    return e->n_first < max ? max - e->n_first : 0;
+}
+
+size_t hw_endpoint_wants(const struct hw_endpoint *e)
+{
+    size_t max = hw_endpoint_queue_max(e), wants;
+
+    if (!hw_endpoint_has_backlog(e) || e->is_refilling)
+        return 0;
+    if (e->webhook != NULL && e->webhook->standing.status == HW_WEBHOOK_PAUSED)
+        return 0;
+    if (!endpoint_is_active(e)) /* disabled or deleted: what waits is to be written off */
+        return e->n_in_memory < REFILL_MAX ? REFILL_MAX : 0;
+    if (e->n_first > max / 2 || memory_is_full(e->dispatch))
+        return 0;
+    wants = max - e->n_first;
+    return wants < REFILL_MAX ? wants : REFILL_MAX;
+}
+
+void hw_dispatch_sweep(struct hw_dispatch *d)
+{
+    for (size_t w = 0; w < d->n_numbers; w++) {
+        struct hw_endpoint *e = d->by_number[w];
+        if (e != NULL && e->webhook == NULL && e->n_in_memory == 0 && !e->is_refilling)
+            endpoint_free(e);
+    }
+}
+
+struct counts {
+    size_t in_memory, ready, busy, bytes;
+    unsigned in_flight;
+};
+
+static const char *check_list(const struct hw_endpoint *e, const struct hw_list *list,
+                              enum hw_delivery_state state, struct counts *c, size_t *n)
+{
+    *n = 0;
+    HW_LIST_EACH(link, list)
+    {
+        const struct hw_delivery *d = HW_CONTAINER_OF(link, struct hw_delivery, link);
+        ++*n;
+        c->in_flight += d->is_in_flight;
+        if (d->state != state)
+            return "a delivery is on a list that its state does not name";
+        if (d->endpoint != e || d->w != e->w)
+            return "a delivery is under another endpoint";
+        if (hw_dispatch_delivery(e->dispatch, d->w, d->n) != d)
+            return "a delivery is not found by its key";
+        if (d->is_in_flight && state != HW_DELIVERY_SENDING && state != HW_DELIVERY_SETTLING)
+            return "a delivery counts as in flight but has no attempt";
+        if (state == HW_DELIVERY_SENDING && !d->is_in_flight)
+            return "an attempt does not count as in flight";
+        if ((state == HW_DELIVERY_WAITING) != hw_wheel_is_armed(&d->again))
+            return "a waiting delivery's timer is not armed, or another's is";
+        if (state == HW_DELIVERY_READY)
+            c->bytes += d->event->n_bytes;
+    }
+    return NULL;
+}
+
+static const char *check_endpoint(const struct hw_endpoint *e, struct counts *total)
+{
+    size_t n_first, n_due, n_suspects, n_sending, n_waiting, n_settling;
+    struct counts c = { 0 };
+    const char *wrong;
+
+    if ((wrong = check_list(e, &e->first, HW_DELIVERY_READY, &c, &n_first)) != NULL ||
+        (wrong = check_list(e, &e->due, HW_DELIVERY_READY, &c, &n_due)) != NULL ||
+        (wrong = check_list(e, &e->suspects, HW_DELIVERY_SUSPECT, &c, &n_suspects)) != NULL ||
+        (wrong = check_list(e, &e->sending, HW_DELIVERY_SENDING, &c, &n_sending)) != NULL ||
+        (wrong = check_list(e, &e->waiting, HW_DELIVERY_WAITING, &c, &n_waiting)) != NULL ||
+        (wrong = check_list(e, &e->settling, HW_DELIVERY_SETTLING, &c, &n_settling)) != NULL)
+        return wrong;
+    if (n_first != e->n_first || n_due != e->n_due)
+        return "a queue's count is not its length";
+    if (n_first + n_due + n_suspects + n_sending + n_waiting + n_settling != e->n_in_memory)
+        return "n_in_memory is not what is on the lists";
+    if (c.in_flight != e->n_in_flight)
+        return "n_in_flight is not the number of attempts";
+    bool may_start = endpoint_is_active(e) && e->held_until == 0 && e->n_in_flight < e->limit;
+    if (hw_list_is_linked(&e->in_first_ring) != (may_start && n_first > 0) ||
+        hw_list_is_linked(&e->in_due_ring) != (may_start && n_due > 0))
+        return "an endpoint is in a ring where it does not belong, or is missing";
+    if ((e->held_until != 0) != hw_wheel_is_armed(&e->wake))
+        return "a held endpoint would never wake";
+    total->in_memory += e->n_in_memory;
+    total->ready += n_first + n_due;
+    total->bytes += c.bytes;
+    total->in_flight += c.in_flight;
+    total->busy += e->n_in_memory > 0;
+    return NULL;
+}
+
+const char *hw_dispatch_check(const struct hw_dispatch *d)
+{
+    struct counts c = { 0 };
+
+    for (size_t w = 0; w < d->n_numbers; w++)
+        if (d->by_number[w] != NULL) {
+            const char *wrong = check_endpoint(d->by_number[w], &c);
+            if (wrong != NULL)
+                return wrong;
+        }
+    if (c.in_memory != d->deliveries.n_entries)
+        return "the map does not hold what is on the lists";
+    if (c.ready != d->n_ready || c.bytes != d->ready_bytes)
+        return "the count of what is ready is wrong";
+    if (c.in_flight != d->n_in_flight)
+        return "the count of what is in flight is wrong";
+    if (c.busy != d->n_busy)
+        return "the count of busy endpoints is wrong";
+    return NULL;
+}

@@ -1,0 +1,138 @@
+/*
+ * dispatch - who goes next.
+ *
+ * Each webhook has an endpoint: its own queues and its own limit of attempts in flight.
+ * Endpoints that have something to send and may send stand in a ring and take turns:
+ * one ring for first attempts, one for due retries.  First attempts go before retries, but
+ * one start in four is offered to the retries first.  Above half of the global limit an endpoint
+ * may hold at most max(1, limit / busy endpoints), so that hanging receivers cannot hold it
+ * all.  In flight counts until Redis has the outcome.
+ *
+ * Units     milliseconds on the monotonic clock.
+ * Memory    endpoints are allocated here, one a webhook that was ever needed, and freed when
+ *           their webhook is gone and nothing of it is in memory (hw_dispatch_sweep).
+ *           Deliveries are the caller's.
+ * Errors    HW_ENOMEM from hw_dispatch_endpoint only.
+ * Cost      O(1) a start, but for endpoints that stand in a ring and may not start because
+ *           of the global rule: each is passed over once a start.
+ */
+#ifndef HW_CORE_DISPATCH_H
+#define HW_CORE_DISPATCH_H
+
+#include "core/delivery.h"
+
+struct hw_dispatch;
+
+struct hw_endpoint {
+    struct hw_dispatch *dispatch;  /* borrowed */
+    uint32_t w;
+    struct hw_webhook *webhook;    /* one reference; NULL once it is deleted */
+    struct hw_list first;          /* READY, first attempts, oldest first */
+    struct hw_list due;            /* READY, due retries, oldest first */
+    struct hw_list suspects;       /* SUSPECT */
+    struct hw_list sending;        /* SENDING */
+    struct hw_list waiting;        /* WAITING */
+    struct hw_list settling;       /* SETTLING */
+    struct hw_list in_first_ring;  /* linked while it may start a first attempt */
+    struct hw_list in_due_ring;    /* linked while it may start a retry */
+    size_t n_first, n_due;
+    size_t n_in_memory;            /* deliveries on any of its lists */
+    unsigned n_in_flight;          /* attempts begun whose outcome Redis does not have */
+    unsigned limit;                /* this instance's share of max_in_flight */
+    double rate_per_s;             /* this instance's share of rate_limit; 0: none */
+    double next_start_ms;          /* earliest by the rate limit, monotonic */
+    hw_mono_ms held_until;         /* Retry-After, or out of rate; 0: neither */
+    struct hw_wheel_entry wake;    /* armed while held */
+    struct hw_list in_backlogged;  /* linked while something may wait in Redis */
+    bool is_refilling;             /* it has been asked for */
+    bool is_emptied;               /* gone or disabled, and what was parked has been asked for */
+    size_t n_coming;               /* of a batch being placed: scratch of the intake */
+    double done_level;             /* outcomes, fading away over 100 ms */
+    hw_mono_ms done_at;            /* when done_level was computed */
+};
+
+struct hw_dispatch {
+    struct hw_wheel *wheel;        /* borrowed */
+    struct hw_endpoint **by_number; /* owned; index w; NULL: none */
+    size_t n_numbers;
+    struct hw_map deliveries;      /* all in memory, by key */
+    struct hw_list first_ring;
+    struct hw_list due_ring;
+    struct hw_list backlogged;     /* endpoints for which something may wait in Redis */
+    unsigned max_in_flight;        /* of this instance */
+    unsigned n_in_flight;
+    unsigned n_instances;          /* live ones of the installation, at least 1 */
+    size_t n_ready;                /* READY deliveries in memory */
+    size_t ready_bytes;            /* their records */
+    size_t n_busy;                 /* endpoints with a delivery in memory */
+    unsigned turn;                 /* counts starts, for the one in four */
+    bool is_stopped;               /* start nothing: draining, or ownership not confirmed */
+    void (*on_wake)(struct hw_dispatch *d); /* an endpoint may start again: pump soon */
+};
+
+/* `on_wake` is called from the wheel only. */
+void hw_dispatch_init(struct hw_dispatch *d, struct hw_wheel *wheel, unsigned max_in_flight,
+                      void (*on_wake)(struct hw_dispatch *d));
+/* Every delivery must have been taken out before. */
+void hw_dispatch_close(struct hw_dispatch *d);
+
+/* The endpoint of a webhook: found or made; NULL: out of memory. */
+struct hw_endpoint *hw_dispatch_endpoint(struct hw_dispatch *d, struct hw_webhook *webhook);
+struct hw_endpoint *hw_dispatch_find(const struct hw_dispatch *d, uint32_t w);
+
+/* The webhook's configuration or standing has changed (or, NULL, it is deleted). */
+void hw_endpoint_update(struct hw_endpoint *e, struct hw_webhook *webhook);
+
+/* The number of live instances has changed: every share is computed anew. */
+void hw_dispatch_share(struct hw_dispatch *d, unsigned n_instances);
+
+/* Start nothing from now on, or start again. */
+void hw_dispatch_stop(struct hw_dispatch *d, bool stopped);
+
+/* Put a delivery that is NEW and whose w, n, event, is_retry are set under this endpoint; it
+ * is on no list yet: move it next.  HW_ENOMEM: nothing has changed.  HW_EBUSY: that delivery is
+ * in memory already. */
+HW_MUST_USE enum hw_status hw_dispatch_add(struct hw_dispatch *d, struct hw_endpoint *e,
+                                           struct hw_delivery *delivery);
+
+/* The next one to send, moved to SENDING and counted in flight; NULL: nobody may start now. */
+struct hw_delivery *hw_dispatch_next(struct hw_dispatch *d, hw_mono_ms now);
+
+/* The one function that moves a delivery: list, counts and state together.  DONE takes
+ * it out of everything. */
+void hw_delivery_move(struct hw_delivery *delivery, enum hw_delivery_state next);
+
+/* Hold every start of the endpoint until then (never shortens a hold). */
+void hw_endpoint_hold(struct hw_endpoint *e, hw_mono_ms until);
+
+/* Something may wait in Redis for it; or no longer. */
+void hw_endpoint_backlog(struct hw_endpoint *e, bool has_backlog);
+bool hw_endpoint_has_backlog(const struct hw_endpoint *e);
+
+struct hw_delivery *hw_dispatch_delivery(const struct hw_dispatch *d, uint32_t w, uint64_t n);
+
+/* An attempt of the endpoint has come to its outcome. */
+void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now);
+
+/* How many first attempts may be in memory for it. */
+size_t hw_endpoint_queue_max(const struct hw_endpoint *e);
+
+/* How many more of them may be kept; 0 where older ones wait in Redis already, so that the
+ * order stays, and where nothing would be sent soon (paused, held). */
+size_t hw_endpoint_room(const struct hw_endpoint *e);
+
+/* How many waiting ones to fetch from Redis now; 0: none. */
+size_t hw_endpoint_wants(const struct hw_endpoint *e);
+
+/* Does it get its answers quickly, and has nothing of it moved to Redis?  Then reading the
+ * stream may wait a moment for room, rather than moving work to Redis and back; for one that
+ * hangs it does not wait. */
+bool hw_endpoint_keeps_up(const struct hw_endpoint *e, hw_mono_ms now);
+
+/* Free endpoints without a webhook and without deliveries. */
+void hw_dispatch_sweep(struct hw_dispatch *d);
+
+/* Slow full check of every invariant; returns NULL or what is wrong. */
+const char *hw_dispatch_check(const struct hw_dispatch *d);
+
+#endif

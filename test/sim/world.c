@@ -1,0 +1,502 @@
+#include "sim/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "hookwheel/alloc.h"
+
+#define NEED(x) ((x) ? (void)0 : need_failed(#x, __LINE__))
+
+static void need_failed(const char *what, int line)
+{
+    fprintf(stderr, "the world found: not %s (world.c:%d)\n", what, line);
+    abort();
+}
+
+struct task {
+    struct hw_delivery delivery;
+    struct world *world;
+    struct hw_wheel_entry later; /* the answer of endpoint or store */
+    struct world_answer answer;
+    struct world_delivery *record; /* looked up once */
+};
+
+static struct hw_now now_of(const struct world *world)
+{
+    return (struct hw_now){ world->now, WORLD_BEGIN_MS + (hw_unix_ms)world->now,
+                            WORLD_BEGIN_MS + (hw_unix_ms)world->now };
+}
+
+static struct world *world_of(struct hw_courier *c)
+{
+    return HW_CONTAINER_OF(c, struct world, courier);
+}
+
+static struct task *task_of(struct hw_delivery *d)
+{
+    return HW_CONTAINER_OF(d, struct task, delivery);
+}
+
+static struct world_delivery *record_of(struct world *world, uint32_t w, uint64_t n)
+{
+    for (size_t i = world->n_deliveries; i-- > 0;)
+        if (world->deliveries[i]->w == w && world->deliveries[i]->n == n)
+            return world->deliveries[i];
+    NEED(false);
+    return NULL;
+}
+
+static struct world_delivery *record_for(struct task *t)
+{
+    if (t->record == NULL)
+        t->record = record_of(t->world, t->delivery.w, t->delivery.n);
+    return t->record;
+}
+
+static void say(struct world *world, const struct world_delivery *r, const char *what, uint64_t number)
+{
+    if (world->trace != NULL)
+        fprintf(world->trace, "[%9llu] %u/%llu %s %llu\n", (unsigned long long)world->now, r->w,
+                (unsigned long long)r->n, what, (unsigned long long)number);
+}
+
+static struct hw_delivery *port_new(struct hw_courier *c)
+{
+    struct task *t = hw_calloc(1, sizeof *t);
+
+    if (t == NULL)
+        return NULL;
+    t->world = world_of(c);
+    t->world->n_tasks++;
+    return &t->delivery;
+}
+
+static void port_free(struct hw_courier *c, struct hw_delivery *d)
+{
+    struct task *t = task_of(d);
+
+    hw_wheel_cancel(&t->world->wheel, &t->later);
+    world_of(c)->n_tasks--;
+    hw_free(t);
+}
+
+/* ---- the network ---- */
+
+static void on_answer(struct hw_wheel_entry *entry)
+{
+    struct task *t = HW_CONTAINER_OF(entry, struct task, later);
+    struct world *world = t->world;
+    struct world_delivery *r = record_for(t);
+    struct hw_attempt attempt = { .started_ms = now_of(world).wall - (hw_unix_ms)t->answer.after_ms,
+                                  .duration_ms = (uint32_t)t->answer.after_ms,
+                                  .dns_ms = -1, .connect_ms = -1, .tls_ms = -1, .first_byte_ms = -1,
+                                  .response_code = t->answer.result.status };
+
+    world->endpoints[r->w].n_open--;
+    r->in_flight = false;
+    say(world, r, "answered", (uint64_t)t->answer.result.status);
+    hw_courier_finished(&world->courier, &t->delivery, &t->answer.result, &attempt, now_of(world));
+}
+
+static void port_start(struct hw_courier *c, struct hw_delivery *d)
+{
+    struct world *world = world_of(c);
+    struct task *t = task_of(d);
+    struct world_delivery *r = record_for(t);
+    struct world_endpoint *e = &world->endpoints[d->w];
+
+    NEED(r->where == WORLD_OWNED); /* nobody sends what is not ours */
+    NEED(!r->in_flight);           /* and never twice at once */
+    NEED(r->attempts == d->attempts);
+    r->in_flight = true;
+    r->sent++;
+    e->n_open++;
+    if (e->n_open > e->n_open_max)
+        e->n_open_max = e->n_open;
+    NEED(e->n_open <= e->webhook->max_in_flight);
+    t->answer = world->answer(world, d->w, d->n, d->attempts + 1);
+    say(world, r, "attempt", d->attempts + 1);
+    hw_wheel_entry_init(&t->later, on_answer);
+    hw_wheel_arm(&world->wheel, &t->later, world->now + t->answer.after_ms);
+}
+
+/* ---- the store ---- */
+
+static void on_due(struct hw_wheel_entry *entry);
+
+static void park(struct world *world, struct world_delivery *r, const struct hw_delivery *d)
+{
+    r->where = WORLD_PARKED;
+    r->failed_at = world->now;
+    r->due_ms = d->again_ms;
+    hw_buf_reset(&r->state);
+    NEED(hw_buf_append_slice(&r->state, hw_buf_slice(&d->packed)) == HW_OK);
+    hw_wheel_entry_init(&r->due, on_due);
+    hw_wheel_arm(&world->wheel, &r->due, (hw_mono_ms)(r->due_ms - WORLD_BEGIN_MS));
+    say(world, r, "parked for", (uint64_t)(r->due_ms - WORLD_BEGIN_MS));
+}
+
+static void count_failure(struct world *world, const struct hw_delivery *d)
+{
+    struct world_endpoint *e = &world->endpoints[d->w];
+
+    if (d->verdict.is_counted)
+        e->failures_in_a_row++;
+    if (d->verdict.is_gone || (d->verdict.is_counted && world->disable_after > 0 &&
+                               e->failures_in_a_row >= world->disable_after))
+        world_set_status(world, d->w, HW_WEBHOOK_DISABLED);
+}
+
+static void apply(struct world *world, struct world_delivery *r, const struct hw_delivery *d)
+{
+    r->attempts += d->has_attempt;
+    r->failure = d->verdict.failure;
+    r->crashes = 0;
+    r->marks = d->is_marked ? 0 : r->marks;
+    switch (d->verdict.kind) {
+    case HW_VERDICT_DELIVERED:
+        r->where = WORLD_DELIVERED;
+        r->ended_at = world->now;
+        world->endpoints[d->w].failures_in_a_row = 0;
+        say(world, r, "delivered after", r->attempts);
+        return;
+    case HW_VERDICT_AGAIN:
+        park(world, r, d);
+        return;
+    case HW_VERDICT_DEAD:
+        r->where = WORLD_DEAD;
+        r->ended_at = world->now;
+        say(world, r, "dead after", r->attempts);
+        count_failure(world, d);
+        return;
+    case HW_VERDICT_OURS:
+        break;
+    }
+    NEED(false);
+}
+
+static void on_settled(struct hw_wheel_entry *entry)
+{
+    struct task *t = HW_CONTAINER_OF(entry, struct task, later);
+    struct world *world = t->world;
+    struct hw_delivery *d = &t->delivery;
+    struct world_delivery *r = record_for(t);
+    bool is_lost = world->lose_every > 0 && hw_random_below(&world->random, world->lose_every) == 0;
+
+    NEED(r->where == WORLD_OWNED); /* settled once */
+    if (!is_lost)
+        apply(world, r, d);
+    else
+        r->where = WORLD_WAITING; /* somebody else has it now, and gives it back */
+    hw_courier_settled(&world->courier, d, !is_lost, now_of(world));
+    if (is_lost)
+        hw_courier_backlog(&world->courier, r->w);
+}
+
+static void port_settle(struct hw_courier *c, struct hw_delivery *d)
+{
+    struct world *world = world_of(c);
+    struct task *t = task_of(d);
+
+    hw_wheel_entry_init(&t->later, on_settled);
+    hw_wheel_arm(&world->wheel, &t->later, world->now + world->store_ms);
+}
+
+static void load(struct world *world, struct world_delivery *r, hw_unix_ms due_ms)
+{
+    char text[160];
+    struct hw_courier_load what = { .w = r->w, .n = r->n, .attempts = r->attempts,
+                                    .crashes = r->crashes, .due_ms = due_ms,
+                                    .stamp_us = (uint64_t)now_of(world).wall * 1000 };
+
+    snprintf(text, sizeof text,
+             "{\"id\":\"evt_%u_%llu\",\"type\":\"order.created\",\"timestamp\":\"2026-03-09T12:00:00.000Z\","
+             "\"account\":\"default\",\"level\":\"user\",\"data\":{}}",
+             r->w, (unsigned long long)r->n);
+    what.event = hw_event_new(hw_slice_str(text), hw_slice(NULL, 0));
+    NEED(what.event != NULL);
+    what.state = r->attempts > 0 ? hw_buf_slice(&r->state) : hw_slice(NULL, 0);
+    r->where = WORLD_OWNED;
+    NEED(hw_courier_take(&world->courier, &what, now_of(world)) == HW_OK);
+    hw_event_release(what.event);
+}
+
+static void on_due(struct hw_wheel_entry *entry)
+{
+    struct world_delivery *r = HW_CONTAINER_OF(entry, struct world_delivery, due);
+    struct world *world = r->world;
+
+    NEED(r->where == WORLD_PARKED);
+    load(world, r, r->due_ms);
+}
+
+static void on_marked(struct hw_wheel_entry *entry)
+{
+    struct task *t = HW_CONTAINER_OF(entry, struct task, later);
+    struct world *world = t->world;
+    struct world_delivery *r = record_for(t);
+
+    hw_courier_marked(&world->courier, &t->delivery, r->marks++, now_of(world));
+}
+
+static void port_mark(struct hw_courier *c, struct hw_delivery *d)
+{
+    struct world *world = world_of(c);
+    struct task *t = task_of(d);
+
+    hw_wheel_entry_init(&t->later, on_marked);
+    hw_wheel_arm(&world->wheel, &t->later, world->now + world->store_ms);
+}
+
+struct refill {
+    struct hw_list link; /* in world->refills */
+    struct hw_wheel_entry later;
+    struct world *world;
+    uint32_t w;
+    size_t k;
+};
+
+static void on_refill(struct hw_wheel_entry *entry)
+{
+    struct refill *f = HW_CONTAINER_OF(entry, struct refill, later);
+    struct world *world = f->world;
+    struct hw_endpoint *e = hw_dispatch_find(&world->courier.dispatch, f->w);
+    bool left = false;
+
+    for (size_t i = 0; i < world->n_deliveries; i++) {
+        struct world_delivery *r = world->deliveries[i];
+        if (r->w != f->w || r->where != WORLD_WAITING)
+            continue;
+        if (f->k == 0) {
+            left = true;
+            break;
+        }
+        f->k--;
+        load(world, r, 0);
+    }
+    if (e != NULL)
+        hw_courier_refilled(&world->courier, e, left);
+    hw_list_unlink(&f->link);
+    free(f);
+}
+
+static void port_refill(struct hw_courier *c, struct hw_endpoint *e, size_t k)
+{
+    struct world *world = world_of(c);
+    struct refill *f = calloc(1, sizeof *f);
+
+    NEED(f != NULL);
+    hw_list_push_back(&world->refills, &f->link);
+    f->world = world;
+    f->w = e->w;
+    f->k = k;
+    hw_wheel_entry_init(&f->later, on_refill);
+    hw_wheel_arm(&world->wheel, &f->later, world->now + world->store_ms);
+}
+
+static void port_ask_pump(struct hw_courier *c)
+{
+    world_of(c)->wants_pump = true;
+}
+
+static const struct hw_courier_ports ports = { port_new,  port_free,   port_start,   port_settle,
+                                               port_mark, port_refill, port_ask_pump };
+
+/* ---- life ---- */
+
+static struct hw_webhook *webhook_new(uint32_t w, unsigned max_in_flight)
+{
+    struct hw_webhook *wh = hw_webhook_new();
+
+    NEED(wh != NULL);
+    wh->w = w;
+    wh->account = hw_strdup("default");
+    wh->max_in_flight = max_in_flight;
+    wh->standing.status = HW_WEBHOOK_ACTIVE;
+    return wh;
+}
+
+static void put_webhooks(struct world *world)
+{
+    struct hw_webhook **all = malloc(world->n_endpoints * sizeof *all);
+
+    for (size_t w = 0; w < world->n_endpoints; w++)
+        all[w] = hw_webhook_hold(world->endpoints[w].webhook);
+    NEED(hw_subscriptions_put(&world->subscriptions, HW_SLICE("default"), 1, all, world->n_endpoints) == HW_OK);
+    free(all);
+}
+
+void world_init(struct world *world, uint64_t seed, size_t n_webhooks, unsigned max_in_flight,
+                unsigned max_in_flight_each, const struct hw_retry_rules *retry)
+{
+    memset(world, 0, sizeof *world);
+    world->store_ms = 1;
+    hw_list_init(&world->refills);
+    hw_wheel_init(&world->wheel, 0);
+    hw_random_init(&world->random, seed);
+    hw_metrics_init(&world->metrics);
+    hw_subscriptions_init(&world->subscriptions);
+    world->endpoints = calloc(n_webhooks, sizeof *world->endpoints);
+    world->n_endpoints = n_webhooks;
+    for (size_t w = 0; w < n_webhooks; w++)
+        world->endpoints[w].webhook = webhook_new((uint32_t)w, max_in_flight_each);
+    put_webhooks(world);
+    hw_courier_init(&world->courier, &world->wheel, &world->subscriptions, &world->metrics, retry,
+                    max_in_flight, &ports, seed);
+}
+
+/* The courier's memory is gone, whatever was under way. */
+static void abandon(struct world *world)
+{
+    struct hw_map_entry *entry = hw_map_next(&world->courier.dispatch.deliveries, NULL);
+
+    while (entry != NULL) {
+        struct hw_map_entry *next = hw_map_next(&world->courier.dispatch.deliveries, entry);
+        struct hw_delivery *d = HW_CONTAINER_OF(entry, struct hw_delivery, by_key);
+        struct task *t = task_of(d);
+        hw_wheel_cancel(&world->wheel, &t->later);
+        if (d->state == HW_DELIVERY_SENDING)
+            world->endpoints[d->w].n_open--;
+        /* Nobody is asked any more: let go of it in any state. */
+        d->is_lost = true;
+        if (d->state != HW_DELIVERY_SENDING && d->state != HW_DELIVERY_SETTLING &&
+            world->courier.suspect != d) {
+            hw_courier_drop(&world->courier, d);
+        } else if (d->state == HW_DELIVERY_SENDING) {
+            struct hw_attempt_result none = { .failure = HW_FAILURE_INTERNAL };
+            struct hw_attempt attempt = { 0 };
+            hw_courier_finished(&world->courier, d, &none, &attempt, now_of(world));
+        } else if (d->state == HW_DELIVERY_SETTLING) {
+            hw_courier_settled(&world->courier, d, false, now_of(world));
+        } else {
+            hw_courier_mark_failed(&world->courier, d);
+        }
+        entry = next;
+    }
+    NEED(world->n_tasks == 0);
+}
+
+void world_close(struct world *world)
+{
+    struct hw_list *link;
+
+    abandon(world);
+    while ((link = hw_list_pop(&world->refills)) != NULL)
+        free(HW_CONTAINER_OF(link, struct refill, link));
+    hw_courier_close(&world->courier);
+    for (size_t i = 0; i < world->n_deliveries; i++) {
+        hw_buf_close(&world->deliveries[i]->state);
+        free(world->deliveries[i]);
+    }
+    free(world->deliveries);
+    for (size_t w = 0; w < world->n_endpoints; w++)
+        hw_webhook_release(world->endpoints[w].webhook);
+    free(world->endpoints);
+    hw_subscriptions_close(&world->subscriptions);
+}
+
+struct world_delivery *world_accept(struct world *world, uint32_t w)
+{
+    struct world_delivery *r = calloc(1, sizeof *r);
+    struct hw_endpoint *e = hw_dispatch_endpoint(&world->courier.dispatch, world->endpoints[w].webhook);
+
+    NEED(r != NULL && e != NULL);
+    r->world = world;
+    r->w = w;
+    r->n = ++world->endpoints[w].n_last;
+    hw_buf_init(&r->state, 1 << 20);
+    if (world->n_deliveries == world->cap_deliveries) {
+        world->cap_deliveries = world->cap_deliveries ? 2 * world->cap_deliveries : 256;
+        world->deliveries = realloc(world->deliveries, world->cap_deliveries * sizeof(void *));
+    }
+    world->deliveries[world->n_deliveries++] = r;
+    if (hw_endpoint_room(e) > 0) {
+        load(world, r, 0);
+    } else {
+        r->where = WORLD_WAITING;
+        hw_courier_backlog(&world->courier, w);
+    }
+    return r;
+}
+
+static void pump(struct world *world)
+{
+    while (world->wants_pump) {
+        world->wants_pump = false;
+        hw_courier_pump(&world->courier, now_of(world));
+    }
+}
+
+bool world_step(struct world *world)
+{
+    hw_mono_ms at;
+
+    pump(world);
+    if (!hw_wheel_next(&world->wheel, &at))
+        return false;
+    if (at > world->now)
+        world->now = at;
+    hw_wheel_advance(&world->wheel, world->now);
+    pump(world);
+    world->n_steps++;
+    world_check(world);
+    return true;
+}
+
+void world_run_until(struct world *world, hw_mono_ms until)
+{
+    hw_mono_ms at;
+
+    pump(world);
+    while (hw_wheel_next(&world->wheel, &at) && at <= until)
+        world_step(world);
+    if (until > world->now) {
+        world->now = until;
+        hw_wheel_advance(&world->wheel, until);
+        pump(world);
+    }
+}
+
+void world_set_status(struct world *world, uint32_t w, enum hw_webhook_status status)
+{
+    struct hw_webhook *wh = webhook_new(w, world->endpoints[w].webhook->max_in_flight);
+
+    /* A new object, as a reload of the account makes it. */
+    wh->standing.status = status;
+    hw_webhook_release(world->endpoints[w].webhook);
+    world->endpoints[w].webhook = wh;
+    put_webhooks(world);
+    hw_courier_account_changed(&world->courier,
+                               hw_subscriptions_account(&world->subscriptions, HW_SLICE("default")),
+                               now_of(world));
+}
+
+void world_crash(struct world *world)
+{
+    abandon(world);
+    for (size_t i = 0; i < world->n_deliveries; i++) {
+        struct world_delivery *r = world->deliveries[i];
+        r->in_flight = false;
+        if (r->where != WORLD_OWNED)
+            continue;
+        r->crashes++;
+        load(world, r, 0);
+    }
+    for (size_t w = 0; w < world->n_endpoints; w++)
+        hw_courier_backlog(&world->courier, (uint32_t)w);
+}
+
+void world_check(struct world *world)
+{
+    const char *wrong = hw_dispatch_check(&world->courier.dispatch);
+
+    if (wrong == NULL && world->n_steps % 16 == 0)
+        wrong = hw_wheel_check(&world->wheel);
+    if (wrong != NULL) {
+        fprintf(stderr, "after step %zu, at %llu: %s\n", world->n_steps,
+                (unsigned long long)world->now, wrong);
+        abort();
+    }
+    NEED(world->courier.dispatch.n_in_flight <= world->courier.dispatch.max_in_flight);
+    NEED(world->n_tasks == world->courier.dispatch.deliveries.n_entries);
+}
