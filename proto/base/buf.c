@@ -79,7 +79,7 @@ enum hw_status hw_buf_reserve(struct hw_buf *b, size_t n_bytes)
 
 char *hw_buf_space(struct hw_buf *b)
 {
-    return b->base + b->tail;
+    return b->base ? b->base + b->tail : NULL;
 }
 
 void hw_buf_commit(struct hw_buf *b, size_t n_bytes)
