@@ -1,0 +1,159 @@
+/*
+ * backend - what the API asks of the rest of the engine.
+ *
+ * The API knows no Redis and no sockets of deliveries: it asks through this table of
+ * functions, which engine.c fills over the store.
+ *
+ * Lifetime  a request is embedded in the API's call, which lives until the request's
+ *           callback has run, whatever becomes of the connection meanwhile: a backend
+ *           never has to know that the client has gone.  Nothing is cancelled.
+ * Memory    what is marked "in" is borrowed by the backend until the callback begins.
+ *           What is marked "out" is the backend's, borrowed by the API until the
+ *           callback returns; the API frees none of it and writes its answer inside the
+ *           callback.  Counted references (struct hw_webhook) follow the same rule: whoever
+ *           wants to keep one holds it.
+ * Callbacks exactly once a request, never inside the submitting call.  A backend that is
+ *           being closed answers what it still has with HW_BACKEND_UNAVAILABLE.
+ * Errors    enum hw_backend_result.  While Redis is away a backend answers UNAVAILABLE at
+ *           once; it never keeps a request waiting for a reconnect.
+ */
+#ifndef HW_API_BACKEND_H
+#define HW_API_BACKEND_H
+
+#include "core/metrics.h"
+#include "core/webhook.h"
+#include "rules/history.h"
+
+enum hw_backend_result {
+    HW_BACKEND_OK,
+    HW_BACKEND_NOT_FOUND,   /* no such thing, or another account's */
+    HW_BACKEND_LIMIT,       /* the account has as many as it may */
+    HW_BACKEND_CONFLICT,    /* the thing is in a state that does not allow it */
+    HW_BACKEND_UNAVAILABLE, /* Redis away, refusing writes, or this instance fenced */
+    HW_BACKEND_FAILED       /* a fault of our own (out of memory); answered 500 */
+};
+
+struct hw_backend_req;
+typedef void (*hw_backend_cb)(struct hw_backend_req *req);
+
+/* The part that every request has; the first member of each struct below. */
+struct hw_backend_req {
+    hw_backend_cb cb;              /* in */
+    enum hw_backend_result result; /* out; every other out field only with HW_BACKEND_OK */
+    void *state;                   /* the backend's own, NULL at submission */
+};
+
+/* Accounts: "in" accounts are NUL-terminated.  NULL where a thing is asked for by its id:
+ * of whatever account (the root token). */
+
+struct hw_backend_webhook {
+    const struct hw_webhook *webhook;
+    struct hw_webhook_standing standing; /* as Redis has it now */
+};
+
+struct hw_backend_create {
+    struct hw_backend_req req;
+    /* In: complete but for its number `w`, which the backend sets; the API has the only
+     * reference until then.  A backend that keeps it holds it. */
+    struct hw_webhook *webhook;
+};
+
+struct hw_backend_get {
+    struct hw_backend_req req;
+    const char *account; /* in; NULL: any */
+    const char *id;      /* in; well-formed or not */
+    struct hw_backend_webhook found; /* out */
+};
+
+/* All live webhooks of one account (there are at most HOOKWHEEL_MAX_WEBHOOKS); the API
+ * filters and pages. */
+struct hw_backend_list {
+    struct hw_backend_req req;
+    const char *account;                    /* in */
+    const struct hw_backend_webhook *found; /* out; in any order */
+    size_t n_found;                         /* out */
+};
+
+struct hw_backend_delete {
+    struct hw_backend_req req;
+    const char *account; /* in; NULL: any */
+    const char *id;      /* in */
+};
+
+/* A place in an account's deliveries: newest first is descending by stamp, then w, then n. */
+struct hw_backend_place {
+    uint64_t stamp_us;
+    uint32_t w;
+    uint64_t n;
+};
+
+struct hw_backend_delivery {
+    uint32_t w;
+    uint64_t n;
+    const char *account;
+    const char *webhook_id;
+    struct hw_history history; /* its log only where one delivery is asked for */
+};
+
+struct hw_backend_deliveries {
+    struct hw_backend_req req;
+    /* In. */
+    const char *account;
+    const char *webhook_id; /* NULL: of all; an unknown one finds nothing */
+    const char *event_id;   /* NULL: any */
+    const char *subject;    /* NULL: any */
+    int status;             /* enum hw_delivery_status, or -1: any */
+    hw_unix_ms since_ms;    /* created at or after; 0: no bound */
+    hw_unix_ms until_ms;    /* created before; 0: no bound */
+    size_t limit;           /* 1 to 200 */
+    bool has_place;         /* from `place` on, itself not included; else from the newest */
+    struct hw_backend_place place;
+    bool is_newer;          /* those next to `place` on its newer side; else on its older side */
+    /* Out. */
+    const struct hw_backend_delivery *found; /* newest first, whichever way was asked */
+    size_t n_found;
+    bool has_more;                 /* in the direction asked for */
+    struct hw_backend_place reached; /* where to go on when has_more: usually the place of the
+                                      * outermost one found, further out where a filter made
+                                      * the backend look at more than it found */
+};
+
+struct hw_backend_inspect {
+    struct hw_backend_req req;
+    const char *account; /* in; NULL: any */
+    uint32_t w;          /* in */
+    uint64_t n;          /* in */
+    /* Out. */
+    struct hw_backend_delivery found;
+    const struct hw_webhook *webhook; /* its configuration now (a tombstone's too); NULL: gone */
+    struct hw_slice record;           /* the event's record; empty: no longer kept */
+    struct hw_slice response_head;    /* of the newest attempt where the log does not have */
+    struct hw_slice response_body;    /*   it (a delivered one); empty: not kept */
+};
+
+struct hw_backend_gauges {
+    struct hw_backend_req req; /* always answered OK; what Redis cannot say now is as last known */
+    struct hw_gauges gauges;   /* out */
+};
+
+struct hw_backend_readiness {
+    bool is_ready;
+    char reason[256];            /* why not; "" when ready */
+    enum hw_durability durability;
+    char durability_note[256];   /* what this Redis may lose, for people; "" : nothing to say */
+};
+
+struct hw_backend {
+    void *data; /* borrowed; handed to each call */
+    void (*create)(void *data, struct hw_backend_create *req);
+    void (*get)(void *data, struct hw_backend_get *req);
+    void (*list)(void *data, struct hw_backend_list *req);
+    void (*remove)(void *data, struct hw_backend_delete *req);
+    void (*deliveries)(void *data, struct hw_backend_deliveries *req);
+    void (*inspect)(void *data, struct hw_backend_inspect *req);
+    void (*gauges)(void *data, struct hw_backend_gauges *req);
+    /* At once, from memory. */
+    void (*readiness)(void *data, struct hw_backend_readiness *out);
+};
+
+#endif

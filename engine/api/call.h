@@ -1,0 +1,95 @@
+/*
+ * call - one request under way, from its head to its answer.
+ *
+ * A handler gets a call that was let in: route, token and query were checked.  It reads
+ * what it needs, asks the backend with one of the requests embedded here, and answers in
+ * that request's callback (or at once).  Answering is the last thing it does: the call is
+ * gone afterwards.
+ *
+ * Memory    owned by its session until its handler runs, then by nobody but itself: it
+ *           frees itself when it is answered.  If the client has gone meanwhile, the answer
+ *           is dropped; handler and backend need not know.
+ *           `target`'s strings live as long as the call, `body` only until the handler
+ *           returns.
+ */
+#ifndef HW_API_CALL_H
+#define HW_API_CALL_H
+
+#include "api/backend.h"
+#include "api/problem.h"
+#include "api/routes.h"
+
+struct hw_api;
+struct hw_session;
+
+struct hw_call {
+    struct hw_api *api;         /* borrowed */
+    struct hw_session *session; /* borrowed; NULL: the client has gone */
+    struct hw_target target;
+    struct hw_match match;
+    struct hw_caller caller;
+    struct hw_problem problem;  /* why it is not let in; code HW_PROBLEM_NONE: it is */
+    bool is_head;
+    struct hw_slice content_type; /* until the handler returns */
+    struct hw_slice body;         /* until the handler returns */
+    struct hw_webhook *webhook;   /* owned reference: what is being created */
+    union {
+        struct hw_backend_create create;
+        struct hw_backend_get get;
+        struct hw_backend_list list;
+        struct hw_backend_delete remove;
+        struct hw_backend_deliveries deliveries;
+        struct hw_backend_inspect inspect;
+        struct hw_backend_gauges gauges;
+    } ask;
+};
+
+/* What an answer is made of; a call without a client counts and drops it. */
+struct hw_reply {
+    int status;
+    const char *content_type; /* NULL: no body */
+    const char *fields;       /* more header lines, "name: value\r\n" each; NULL: none */
+    struct hw_slice body;
+};
+
+/* NULL: out of memory.  `method` and `raw_target` are borrowed for this call only; whether
+ * it is let in is in `problem`. */
+HW_MUST_USE struct hw_call *hw_call_new(struct hw_session *session, struct hw_api *api,
+                                        enum hw_door door, const char *method,
+                                        struct hw_slice raw_target,
+                                        struct hw_slice authorization);
+
+/* One that is not let in, whatever it was: what arrived cannot be read as a request. */
+HW_MUST_USE struct hw_call *hw_call_refused(struct hw_session *session, struct hw_api *api,
+                                            const struct hw_problem *problem);
+
+/* Run the handler, or refuse. */
+void hw_call_run(struct hw_call *call);
+
+/* Each of these answers and ends the call. */
+void hw_call_json(struct hw_call *call, int status, json_t *body); /* taken; NULL: 500 */
+void hw_call_text(struct hw_call *call, int status, const char *content_type,
+                  struct hw_slice body);
+void hw_call_nothing(struct hw_call *call); /* 204 */
+void hw_call_refuse(struct hw_call *call, const struct hw_problem *problem);
+/* For every result but HW_BACKEND_OK; `what` is "webhook", "delivery" ... */
+void hw_call_refuse_result(struct hw_call *call, enum hw_backend_result result,
+                           const char *what);
+
+/* Unanswered: its session ends before the handler ran. */
+void hw_call_drop(struct hw_call *call);
+
+/* The call around a backend's request (each is first in the union, and has it first). */
+struct hw_call *hw_call_of(struct hw_backend_req *req);
+
+/* The account a caller means: its own, or what it names with ?account= ("default" where it
+ * names none).  NULL: *p says why. */
+const char *hw_call_account(struct hw_call *call, struct hw_problem *p);
+
+/* The account to ask for things by id: NULL for root. */
+static inline const char *hw_call_own_account(const struct hw_call *call)
+{
+    return call->caller.account;
+}
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * session - one connection of a client: its requests one after another.
+ *
+ * Memory    about 2 KiB at rest; a request's head and body, bytes that came ahead (one
+ *           read at most) and one answer meanwhile.  Nothing more is read while a request
+ *           runs or its answer has not left.
+ * Lifetime  made by accept, frees itself when its stream is closed; a hold of the API's
+ *           closing meanwhile.
+ * Errors    whatever goes wrong ends the session and nothing else.
+ */
+#ifndef HW_API_SESSION_H
+#define HW_API_SESSION_H
+
+#include "api/call.h"
+
+struct hw_api;
+struct hw_listener;
+
+/* Take the connection that the listener has.  false: out of memory, it still has it. */
+bool hw_session_accept(struct hw_listener *l);
+
+/* The answer of the call that is running (from call.c).  Its bytes are copied. */
+void hw_session_answer(struct hw_session *s, const struct hw_reply *reply, bool is_head);
+
+/* Close every session of the API: now, or those with a request under way after its answer. */
+void hw_sessions_close(struct hw_api *api);
+void hw_sessions_drain(struct hw_api *api);
+
+#endif
