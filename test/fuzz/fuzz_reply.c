@@ -35,8 +35,8 @@ static uint64_t read_all(const uint8_t *data, size_t size, size_t step)
         size_t len = size - at < step ? size - at : step;
 
         status = hw_reply_reader_feed(r, hw_slice(data + at, len));
-        while (status == HW_OK &&
-               (status = hw_reply_reader_next(r, &reply, NULL)) == HW_OK && reply != NULL)
+        while (status == HW_OK && (status = hw_reply_reader_next(r, &reply, NULL)) == HW_OK &&
+               reply != NULL)
             sum = walk(reply, sum);
     }
     hw_reply_reader_close(r);
@@ -47,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    HW_MUST(read_all(data + 1, size - 1, size) == read_all(data + 1, size - 1, 1 + data[0] % 32));
+    HW_MUST(read_all(data + 1, size - 1, size) ==
+            read_all(data + 1, size - 1, 1 + data[0] % 32));
     return 0;
 }

@@ -1,0 +1,10 @@
+/*
+ * listen - `hookwheel listen`: a receiver for development.
+ */
+#ifndef HW_CLI_LISTEN_H
+#define HW_CLI_LISTEN_H
+
+/* argv[0] is the command's name; returns the exit code: 1 when a signature was bad. */
+int hw_listen_run(int argc, char **argv);
+
+#endif

@@ -1,0 +1,647 @@
+/*
+ * settle    outcome -> hw_ledger_settle -> parked: the schedule arms it -> hw_courier_settled
+ * refill    hw_ledger_refill -> items into the courier -> hw_courier_refilled
+ * adopt     each beat, for each orphan: pieces of at most ADOPT_MAX until nothing is left
+ * empty     parked deliveries of a webhook that is gone or disabled: pieces, written off
+ * compare   all that Redis says is ours against the courier's map: unknown ones are loaded, those that
+ *           are not ours any more are dropped
+ *
+ * A question that cannot be asked, or ends in trouble, is simply over: what it was about is
+ * still there in Redis, and the next beat asks again.
+ */
+#include "flow/keeper.h"
+
+#include <stdio.h>
+
+#include "flow/sender.h"
+#include "hookwheel/alloc.h"
+
+enum { ADOPT_MAX = 200, EMPTY_MAX = 128, EMPTY_IN_MEMORY_MAX = 512, HEAD_MAX = 64 * 1024 };
+
+static const char disable_reason[] = "Disabled after repeated delivery failures";
+static const char gone_reason[] = "Endpoint returned 410 Gone";
+
+/* One question to the ledger. */
+struct errand {
+    struct hw_list link; /* in keeper->errands */
+    struct hw_keeper *keeper;
+    struct hw_take take;
+    uint32_t w;                             /* refill, drop, empty */
+    enum hw_failure write_off;              /* NONE: to be delivered */
+    char orphan[HW_INSTANCE_CHARS + 1];     /* adopt; else "" */
+    struct hw_delivery_key *unknown;        /* compare: still to be loaded; owned */
+    size_t n_unknown;
+    bool has_loaded;                        /* compare: at least one piece was asked for */
+};
+
+struct emptying {
+    struct hw_list link; /* in keeper->to_empty */
+    uint32_t w;
+    bool is_asked;
+};
+
+void hw_keeper_init(struct hw_keeper *k)
+{
+    hw_list_init(&k->errands);
+    hw_list_init(&k->unsettled);
+    hw_list_init(&k->to_empty);
+}
+
+static struct errand *errand_new(struct hw_keeper *k)
+{
+    struct errand *e = hw_calloc(1, sizeof *e);
+
+    if (e == NULL)
+        return NULL;
+    e->keeper = k;
+    hw_take_init(&e->take);
+    hw_list_push_back(&k->errands, &e->link);
+    return e;
+}
+
+static void errand_end(struct errand *e)
+{
+    hw_list_unlink(&e->link);
+    hw_take_close(&e->take);
+    hw_free(e->unknown);
+    hw_free(e);
+}
+
+static struct errand *errand_of(struct hw_take *t)
+{
+    return HW_CONTAINER_OF(t, struct errand, take);
+}
+
+void hw_keeper_close(struct hw_keeper *k)
+{
+    struct hw_list *link;
+
+    while ((link = hw_list_first(&k->errands)) != NULL)
+        errand_end(HW_CONTAINER_OF(link, struct errand, link));
+    while ((link = hw_list_pop(&k->to_empty)) != NULL)
+        hw_free(HW_CONTAINER_OF(link, struct emptying, link));
+}
+
+void hw_keeper_activate(struct hw_keeper *k, bool active)
+{
+    k->is_active = active;
+    if (!active)
+        k->is_comparing = false;
+}
+
+/* ---- what came in ---- */
+
+static bool load_from(struct hw_courier_load *load, const struct hw_taken *item)
+{
+    load->event = hw_event_new(item->record, item->traceparent);
+    if (load->event == NULL)
+        return false;
+    load->event->cursor = item->cursor;
+    load->w = item->w;
+    load->n = item->n;
+    load->stamp_us = item->stamp_us;
+    load->attempts = item->attempts;
+    load->crashes = item->crashes;
+    load->state = item->state;
+    load->due_ms = item->due_ms;
+    /* A first attempt out of Redis: when it was accepted stands for when it was enqueued. */
+    load->event->enqueued_ms = item->attempts == 0 ? (hw_unix_ms)(item->stamp_us / 1000) : 0;
+    return true;
+}
+
+static void take_in(struct hw_keeper *k, const struct hw_taken *item, enum hw_failure write_off)
+{
+    struct hw_courier_load load = { 0 };
+    struct hw_now now = hw_now_of(k->loop);
+    enum hw_status status;
+
+    if (!load_from(&load, item)) {
+        k->must_compare = true;
+        return;
+    }
+    status = write_off == HW_FAILURE_NONE ? hw_courier_take(k->courier, &load, now)
+                                          : hw_courier_write_off(k->courier, &load, write_off, now);
+    hw_event_release(load.event);
+    if (status != HW_OK)
+        k->must_compare = true;
+}
+
+static void take_all_in(struct hw_keeper *k, const struct hw_taken *items, size_t n_items,
+                        enum hw_failure write_off)
+{
+    for (size_t i = 0; i < n_items; i++)
+        take_in(k, &items[i], write_off);
+}
+
+static bool may_ask(const struct hw_keeper *k)
+{
+    return k->is_active && !k->is_comparing;
+}
+
+/* ---- refill, backlog ---- */
+
+static void on_refilled(struct hw_take *t, enum hw_redis_trouble trouble,
+                        const struct hw_taken *items, size_t n_items, uint64_t n_left)
+{
+    struct errand *e = errand_of(t);
+    struct hw_keeper *k = e->keeper;
+    struct hw_endpoint *endpoint = hw_dispatch_find(&k->courier->dispatch, e->w);
+
+    take_all_in(k, items, n_items, e->write_off);
+    if (endpoint != NULL && e->write_off == HW_FAILURE_NONE)
+        hw_courier_refilled(k->courier, endpoint, trouble != HW_REDIS_FINE || n_left > 0);
+    errand_end(e);
+}
+
+static bool ask_refill(struct hw_keeper *k, uint32_t w, size_t n, enum hw_failure write_off)
+{
+    struct errand *e = may_ask(k) ? errand_new(k) : NULL;
+
+    if (e == NULL)
+        return false;
+    e->w = w;
+    e->write_off = write_off;
+    if (hw_ledger_refill(k->ledger, &e->take, w, (unsigned)n, on_refilled) == HW_OK)
+        return true;
+    errand_end(e);
+    return false;
+}
+
+void hw_keeper_refill(struct hw_keeper *k, struct hw_endpoint *endpoint, size_t n)
+{
+    if (!ask_refill(k, endpoint->w, n, HW_FAILURE_NONE))
+        endpoint->is_refilling = false; /* the next beat's pump asks again */
+}
+
+void hw_keeper_on_waiting(struct hw_keeper *k, uint32_t w, uint64_t n_waiting)
+{
+    if (n_waiting > 0)
+        hw_courier_backlog(k->courier, w);
+    if (n_waiting > k->backlog_max) {
+        uint64_t over = n_waiting - k->backlog_max;
+        (void)ask_refill(k, w, over < EMPTY_MAX ? over : EMPTY_MAX, HW_FAILURE_BACKLOG_FULL);
+    }
+}
+
+/* ---- retries ---- */
+
+uint64_t hw_keeper_on_due(struct hw_keeper *k, uint32_t w)
+{
+    struct hw_endpoint *e = hw_dispatch_find(&k->courier->dispatch, w);
+    struct hw_webhook *wh = hw_subscriptions_find(k->courier->subscriptions, w);
+
+    if (wh != NULL && wh->standing.status == HW_WEBHOOK_PAUSED)
+        return 60 * 1000;
+    if (e != NULL && e->n_due >= hw_endpoint_queue_max(e))
+        return 1000;
+    return 0;
+}
+
+void hw_keeper_on_claimed(struct hw_keeper *k, const struct hw_taken *items, size_t n_items)
+{
+    take_all_in(k, items, n_items, HW_FAILURE_NONE);
+}
+
+/* ---- webhooks that are gone or disabled ---- */
+
+static struct emptying *emptying_find(struct hw_keeper *k, uint32_t w)
+{
+    HW_LIST_EACH(link, &k->to_empty)
+    {
+        struct emptying *m = HW_CONTAINER_OF(link, struct emptying, link);
+        if (m->w == w)
+            return m;
+    }
+    return NULL;
+}
+
+static void on_parked_taken(struct hw_take *t, enum hw_redis_trouble trouble,
+                            const struct hw_taken *items, size_t n_items, uint64_t n_left)
+{
+    struct errand *e = errand_of(t);
+    struct hw_keeper *k = e->keeper;
+    struct emptying *m = emptying_find(k, e->w);
+
+    take_all_in(k, items, n_items, HW_FAILURE_NONE); /* the courier writes them off */
+    errand_end(e);
+    if (m == NULL)
+        return;
+    m->is_asked = false;
+    if (trouble == HW_REDIS_FINE && n_left == 0) {
+        hw_list_unlink(&m->link);
+        hw_free(m);
+    }
+}
+
+static void ask_emptying(struct hw_keeper *k, struct emptying *m)
+{
+    struct hw_endpoint *endpoint = hw_dispatch_find(&k->courier->dispatch, m->w);
+    struct errand *e;
+
+    if (m->is_asked || (endpoint != NULL && endpoint->n_in_memory > EMPTY_IN_MEMORY_MAX) ||
+        (e = errand_new(k)) == NULL)
+        return;
+    e->w = m->w;
+    if (hw_ledger_take_parked(k->ledger, &e->take, m->w, EMPTY_MAX, on_parked_taken) == HW_OK)
+        m->is_asked = true;
+    else
+        errand_end(e);
+}
+
+void hw_keeper_empty(struct hw_keeper *k, uint32_t w)
+{
+    struct emptying *m = emptying_find(k, w);
+
+    if (m == NULL) {
+        m = hw_calloc(1, sizeof *m);
+        if (m == NULL)
+            return; /* what is parked ends as dead when it is due */
+        m->w = w;
+        hw_list_push_back(&k->to_empty, &m->link);
+    }
+    if (may_ask(k))
+        ask_emptying(k, m);
+}
+
+/* ---- orphans ---- */
+
+static void ask_adoption(struct hw_keeper *k, const char *orphan);
+
+static void on_adopted(struct hw_take *t, enum hw_redis_trouble trouble,
+                       const struct hw_taken *items, size_t n_items, uint64_t n_left)
+{
+    struct errand *e = errand_of(t);
+    struct hw_keeper *k = e->keeper;
+    char orphan[HW_INSTANCE_CHARS + 1];
+
+    memcpy(orphan, e->orphan, sizeof orphan);
+    take_all_in(k, items, n_items, HW_FAILURE_NONE);
+    errand_end(e);
+    if (trouble == HW_REDIS_FINE && n_left > 0)
+        ask_adoption(k, orphan);
+}
+
+static void ask_adoption(struct hw_keeper *k, const char *orphan)
+{
+    struct errand *e;
+
+    if (!may_ask(k))
+        return;
+    HW_LIST_EACH(link, &k->errands)
+    {
+        if (strcmp(HW_CONTAINER_OF(link, struct errand, link)->orphan, orphan) == 0)
+            return;
+    }
+    if ((e = errand_new(k)) == NULL)
+        return;
+    memcpy(e->orphan, orphan, sizeof e->orphan);
+    if (hw_ledger_adopt(k->ledger, &e->take, orphan, ADOPT_MAX, on_adopted) != HW_OK)
+        errand_end(e);
+}
+
+/* ---- outcomes ---- */
+
+struct hw_delivery *hw_keeper_delivery_new(struct hw_keeper *k)
+{
+    struct hw_task *t = hw_calloc(1, sizeof *t);
+
+    if (t == NULL)
+        return NULL;
+    t->keeper = k;
+    t->sender = k->sender;
+    hw_buf_init(&t->head, HEAD_MAX);
+    return &t->delivery;
+}
+
+void hw_keeper_delivery_free(struct hw_keeper *k, struct hw_delivery *d)
+{
+    struct hw_task *t = hw_task_of(d);
+
+    (void)k;
+    hw_list_unlink(&t->unsent);
+    hw_buf_close(&t->head);
+    hw_free(t->mark);
+    hw_free(t);
+}
+
+static void on_settled(struct hw_settle *s, enum hw_settled result)
+{
+    struct hw_task *t = HW_CONTAINER_OF(s, struct hw_task, settle);
+    struct hw_keeper *k = t->keeper;
+    struct hw_delivery *d = &t->delivery;
+
+    if (result == HW_SETTLED && d->verdict.kind == HW_VERDICT_AGAIN)
+        hw_schedule_parked(k->schedule, d->w, d->n, d->again_ms);
+    hw_courier_settled(k->courier, d, result == HW_SETTLED, hw_now_of(k->loop));
+}
+
+static enum hw_settle_kind settle_kind(enum hw_verdict_kind kind)
+{
+    switch (kind) {
+    case HW_VERDICT_DELIVERED:
+        return HW_SETTLE_DELIVERED;
+    case HW_VERDICT_AGAIN:
+        return HW_SETTLE_PARK;
+    case HW_VERDICT_DEAD:
+    case HW_VERDICT_OURS:
+        break;
+    }
+    return HW_SETTLE_DEAD;
+}
+
+/* Payload of the event webhook.disabled, should this dead letter be the one that disables. */
+static void write_notice(struct hw_buf *out, const struct hw_delivery *d, const char *reason)
+{
+    const struct hw_webhook *wh = d->endpoint->webhook;
+    char when[HW_TIMESTAMP_MAX];
+
+    hw_timestamp_text(d->ended_ms, when);
+    hw_buf_appendf(out, "{\"webhook_id\":\"%s\",\"url\":", wh->id);
+    if (hw_json_string(out, hw_slice_str(wh->url.text)) != HW_OK)
+        return; /* the buffer remembers */
+    hw_buf_appendf(out, ",\"reason\":\"%s\",\"disabled_at\":\"%s\"}", reason, when);
+}
+
+/* The other instances are to know of it too; where there is no memory for that, only we do. */
+static void tell_hold(struct hw_keeper *k, const struct hw_delivery *d)
+{
+    if (hw_ledger_hold(k->ledger, d->w, d->hold_until_ms) != HW_OK)
+        k->n_untold_holds++;
+}
+
+static enum hw_status settle(struct hw_keeper *k, struct hw_task *t)
+{
+    struct hw_delivery *d = &t->delivery;
+    const struct hw_webhook *wh = d->endpoint->webhook;
+    bool may_disable = wh != NULL && d->verdict.kind == HW_VERDICT_DEAD &&
+                       (d->verdict.is_counted || d->verdict.is_gone);
+    const char *reason = d->verdict.is_gone ? gone_reason : disable_reason;
+    struct hw_buf notice;
+    enum hw_status status;
+
+    hw_buf_init(&notice, 8192);
+    if (may_disable)
+        write_notice(&notice, d, reason);
+    struct hw_settle_what what = {
+        .kind = settle_kind(d->verdict.kind),
+        .w = d->w,
+        .n = d->n,
+        .token = d->attempts,
+        .attempts = d->attempts + d->has_attempt,
+        .stamp_us = d->stamp_us,
+        .is_marked = d->is_marked,
+        .packed = hw_buf_slice(&d->packed),
+        .ended_ms = d->ended_ms,
+        .response = hw_buf_slice(&d->response),
+        /* Another instance's dead letters are not seen here: then always. */
+        .resets_failures = wh != NULL && (wh->standing.consecutive_failures > 0 ||
+                                          k->courier->dispatch.n_instances > 1),
+        .due_ms = d->again_ms,
+        .body = d->attempts == 0 ? d->event->record.bytes : hw_slice(NULL, 0),
+        .is_counted = may_disable && d->verdict.is_counted,
+        .is_gone = may_disable && d->verdict.is_gone,
+        .account = wh != NULL ? hw_slice_str(wh->account) : hw_slice(NULL, 0),
+        .disable_notice = hw_buf_slice(&notice),
+        .disable_reason = reason,
+    };
+    status = hw_buf_failed(&notice) == HW_OK ? hw_ledger_settle(k->ledger, &t->settle, &what, on_settled)
+                                             : HW_ENOMEM;
+    hw_buf_close(&notice);
+    if (status == HW_OK && d->hold_until_ms != 0)
+        tell_hold(k, d);
+    return status;
+}
+
+void hw_keeper_settle(struct hw_keeper *k, struct hw_delivery *d)
+{
+    struct hw_task *t = hw_task_of(d);
+
+    if (settle(k, t) != HW_OK)
+        hw_list_push_back(&k->unsettled, &t->unsent);
+}
+
+static void settle_again(struct hw_keeper *k)
+{
+    struct hw_list again, *link;
+
+    hw_list_init(&again);
+    hw_list_splice(&again, &k->unsettled);
+    while ((link = hw_list_pop(&again)) != NULL)
+        hw_keeper_settle(k, &HW_CONTAINER_OF(link, struct hw_task, unsent)->delivery);
+}
+
+static void on_marked(struct hw_mark *m, enum hw_redis_trouble trouble, unsigned n_found);
+
+/* The mark's request is in a block of its own: it must know its task. */
+struct mark {
+    struct hw_mark mark;
+    struct hw_task *task;
+};
+
+void hw_keeper_mark(struct hw_keeper *k, struct hw_delivery *d)
+{
+    struct hw_task *t = hw_task_of(d);
+    struct mark *m = t->mark != NULL ? HW_CONTAINER_OF(t->mark, struct mark, mark) : hw_calloc(1, sizeof *m);
+
+    if (m != NULL) {
+        m->task = t;
+        t->mark = &m->mark;
+        if (may_ask(k) && hw_ledger_mark(k->ledger, &m->mark, d->w, d->n, on_marked) == HW_OK)
+            return;
+    }
+    hw_courier_mark_failed(k->courier, d);
+}
+
+static void on_marked(struct hw_mark *mark, enum hw_redis_trouble trouble, unsigned n_found)
+{
+    struct hw_task *t = HW_CONTAINER_OF(mark, struct mark, mark)->task;
+    struct hw_keeper *k = t->keeper;
+
+    if (trouble == HW_REDIS_FINE)
+        hw_courier_marked(k->courier, &t->delivery, n_found, hw_now_of(k->loop));
+    else
+        hw_courier_mark_failed(k->courier, &t->delivery);
+}
+
+/* ---- comparing ---- */
+
+static void compare_end(struct hw_keeper *k)
+{
+    void (*cb)(void *data) = k->compared_cb;
+
+    k->is_comparing = false;
+    k->compared_cb = NULL;
+    hw_courier_nudge(k->courier);
+    if (cb != NULL)
+        cb(k->data);
+}
+
+static void load_unknown(struct errand *e);
+
+static void on_loaded(struct hw_take *t, enum hw_redis_trouble trouble,
+                      const struct hw_taken *items, size_t n_items, uint64_t n_left)
+{
+    struct errand *e = errand_of(t);
+
+    (void)n_left;
+    take_all_in(e->keeper, items, n_items, HW_FAILURE_NONE);
+    if (trouble != HW_REDIS_FINE) {
+        e->keeper->is_comparing = false; /* the connection's next start compares again */
+        e->keeper->must_compare = true;
+        errand_end(e);
+        return;
+    }
+    load_unknown(e);
+}
+
+/* What is in memory by now needs no loading: a load stops near 1 MiB, so the rest comes again. */
+static void skip_known(struct errand *e)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < e->n_unknown; i++)
+        if (hw_dispatch_delivery(&e->keeper->courier->dispatch, e->unknown[i].w, e->unknown[i].n) == NULL)
+            e->unknown[kept++] = e->unknown[i];
+    e->n_unknown = kept;
+}
+
+static void load_unknown(struct errand *e)
+{
+    struct hw_keeper *k = e->keeper;
+    size_t before = e->n_unknown, n;
+
+    skip_known(e);
+    /* No progress: what remains cannot be loaded now. */
+    if (e->n_unknown == 0 || (e->has_loaded && e->n_unknown == before)) {
+        errand_end(e);
+        compare_end(k);
+        return;
+    }
+    n = e->n_unknown < ADOPT_MAX ? e->n_unknown : ADOPT_MAX;
+    e->has_loaded = true;
+    if (hw_ledger_load(k->ledger, &e->take, e->unknown, n, on_loaded) != HW_OK) {
+        k->is_comparing = false;
+        k->must_compare = true;
+        errand_end(e);
+    }
+}
+
+struct key_set {
+    struct hw_map map;
+    struct key_node {
+        struct hw_map_entry entry;
+        unsigned char key[12];
+    } *nodes;
+};
+
+static bool key_set_init(struct key_set *set, const struct hw_delivery_key *keys, size_t n)
+{
+    hw_map_init(&set->map);
+    set->nodes = hw_calloc(n, sizeof *set->nodes);
+    if (set->nodes == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        struct hw_slice key = hw_slice(set->nodes[i].key, sizeof set->nodes[i].key);
+        hw_delivery_key(set->nodes[i].key, keys[i].w, keys[i].n);
+        if (hw_map_add(&set->map, &set->nodes[i].entry, key) != HW_OK)
+            return false;
+    }
+    return true;
+}
+
+static void key_set_close(struct key_set *set)
+{
+    hw_map_close(&set->map);
+    hw_free(set->nodes);
+}
+
+/* What we hold in memory and Redis does not have under our name is not ours any more. */
+static void drop_lost(struct hw_keeper *k, const struct key_set *owned)
+{
+    struct hw_map *map = &k->courier->dispatch.deliveries;
+    struct hw_map_entry *entry = hw_map_next(map, NULL);
+
+    while (entry != NULL) {
+        struct hw_map_entry *next = hw_map_next(map, entry);
+        if (hw_map_find(&owned->map, entry->key) == NULL)
+            hw_courier_drop(k->courier, HW_CONTAINER_OF(entry, struct hw_delivery, by_key));
+        entry = next;
+    }
+}
+
+static void on_owned(struct hw_take *t, enum hw_redis_trouble trouble,
+                     const struct hw_delivery_key *keys, size_t n_keys)
+{
+    struct errand *e = errand_of(t);
+    struct hw_keeper *k = e->keeper;
+    struct key_set owned;
+
+    if (trouble == HW_REDIS_FINE && key_set_init(&owned, keys, n_keys)) {
+        drop_lost(k, &owned);
+        key_set_close(&owned);
+        e->unknown = hw_calloc(n_keys, sizeof *e->unknown);
+        if (e->unknown != NULL) {
+            if (n_keys > 0)
+                memcpy(e->unknown, keys, n_keys * sizeof *keys);
+            e->n_unknown = n_keys;
+            load_unknown(e);
+            return;
+        }
+    }
+    k->is_comparing = false;
+    k->must_compare = true;
+    errand_end(e);
+}
+
+void hw_keeper_compare(struct hw_keeper *k, void (*cb)(void *data), void *data)
+{
+    struct errand *e = errand_new(k);
+
+    k->is_comparing = true;
+    k->must_compare = false;
+    k->compared_cb = cb;
+    k->data = data;
+    if (e != NULL && hw_ledger_owned(k->ledger, &e->take, on_owned) == HW_OK)
+        return;
+    if (e != NULL)
+        errand_end(e);
+    k->is_comparing = false;
+    k->must_compare = true;
+}
+
+void hw_keeper_doubt(struct hw_keeper *k)
+{
+    k->must_compare = true;
+}
+
+/* ---- the beat ---- */
+
+static void apply_holds(struct hw_keeper *k, const struct hw_members_view *view)
+{
+    hw_unix_ms steady = hw_loop_steady(k->loop);
+
+    for (size_t i = 0; i < view->n_holds; i++) {
+        struct hw_endpoint *e = hw_dispatch_find(&k->courier->dispatch, view->holds[i].w);
+        if (e != NULL && view->holds[i].until_ms > steady)
+            hw_endpoint_hold(e, hw_loop_now(k->loop) + (uint64_t)(view->holds[i].until_ms - steady) + 1);
+    }
+}
+
+void hw_keeper_beat(struct hw_keeper *k, const struct hw_members_view *view)
+{
+    apply_holds(k, view);
+    settle_again(k);
+    if (!may_ask(k))
+        return;
+    if ((k->must_compare || k->compared_cb != NULL) && hw_list_is_empty(&k->errands)) {
+        hw_keeper_compare(k, k->compared_cb, k->data);
+        return;
+    }
+    for (size_t i = 0; i < view->n_orphans; i++)
+        ask_adoption(k, view->orphans[i].id);
+    HW_LIST_EACH_SAFE(link, &k->to_empty)
+    {
+        ask_emptying(k, HW_CONTAINER_OF(link, struct emptying, link));
+    }
+    hw_courier_nudge(k->courier);
+}

@@ -1,0 +1,673 @@
+/*
+ * post     an idle connection: send at once; else wait in the origin's list, and at the end of
+ *          the turn (on_turn) origins take turns in being given permits
+ * begin    permit, descriptor -> clock starts -> resolve (not for a literal) -> on_resolved:
+ *          refuse addresses -> connect -> on_ready -> send
+ * send     on_progress: head complete -> held back for the body, or told -> drained: renewed
+ *          and given to who waits or to the pool, or dropped
+ *
+ * Where things end: every failure goes through req_fail, every response through
+ * req_succeed; both unlink, release and then call out, once.  A stale kept-alive connection
+ * goes back to begin (resend), past permits and bounds, because its clock runs already.  A
+ * want of descriptors closes an idle connection and begins again; with none idle it is a
+ * fault of our own.  The deadline closes whatever there is.
+ *
+ * After its outcome was told a connection that still has body to read belongs to nobody
+ * (user NULL) and has its own timer: drained to 64 KiB and 500 ms after the head, or dropped.
+ */
+#include "net/client.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/must.h"
+#include "hookwheel/alloc.h"
+#include "net/pool.h"
+
+enum {
+    DRAIN_MS = 500,
+    DRAIN_BYTES = 64 * 1024,
+};
+
+struct hw_client {
+    struct hw_loop *loop;
+    struct hw_client_options options;
+    struct hw_pool pool;
+    struct hw_permits permits;
+    struct hw_resolve *resolve;
+    struct hw_list under_way; /* requests that use the network */
+    struct hw_list turns;     /* origins that may open a connection, and want to */
+    struct hw_turn_hook hook; /* gives permits */
+    struct hw_wheel_entry ending;
+    struct hw_closing closing;
+    void (*closed_cb)(void *data);
+    void *closed_data;
+    bool is_closing;
+};
+
+static const struct hw_conn_events conn_events;
+
+static void observe(struct hw_client *c, enum hw_metric_phase phase, hw_mono_us took_us)
+{
+    hw_hist_observe(&c->options.metrics->phase[phase], (double)took_us / 1e6);
+}
+
+/* ---- who may open a connection ---- */
+
+static bool origin_wants_more(const struct hw_pool_origin *o)
+{
+    size_t n_established = o->n_open - o->n_opening;
+    return !hw_list_is_empty(&o->waiting) && o->n_opening < HW_CLIENT_OPENING_MIN + n_established;
+}
+
+/* Call when an origin has gained a request, or room for one more connection. */
+static void origin_queue(struct hw_client *c, struct hw_pool_origin *o)
+{
+    if (c->is_closing || hw_list_is_linked(&o->turn) || !origin_wants_more(o))
+        return;
+    hw_list_push_back(&c->turns, &o->turn);
+    hw_turn_hook_ask(c->loop, &c->hook);
+}
+
+static void on_permits(struct hw_permits *p)
+{
+    struct hw_client *c = HW_CONTAINER_OF(p, struct hw_client, permits);
+    if (!c->is_closing && !hw_list_is_empty(&c->turns))
+        hw_turn_hook_ask(c->loop, &c->hook);
+}
+
+/* ---- a request and what it holds ---- */
+
+static void conn_drop(struct hw_client *c, struct hw_conn *conn)
+{
+    struct hw_pool_origin *o = conn->origin;
+    conn->user = NULL;
+    hw_pool_drop(&c->pool, conn);
+    origin_queue(c, o);
+    on_permits(&c->permits); /* a descriptor is free */
+    hw_pool_tidy(&c->pool, o);
+}
+
+/* Nothing of ours refers to it afterwards.  Its connection, if any, is left to the caller. */
+static void req_detach(struct hw_client_req *req)
+{
+    struct hw_client *c = req->client;
+    struct hw_pool_origin *o = req->origin;
+    hw_list_unlink(&req->link);
+    hw_loop_cancel(c->loop, &req->deadline);
+    hw_resolve_cancel(&req->resolve);
+    hw_permit_give_back(&c->permits, &req->permit);
+    if (req->state == HW_CLIENT_RESOLVING) {
+        hw_pool_release(&c->pool, o);
+        origin_queue(c, o);
+    }
+    if (req->conn)
+        req->conn->user = NULL;
+    req->conn = NULL;
+    req->origin = NULL;
+    req->state = HW_CLIENT_DONE;
+    hw_pool_tidy(&c->pool, o);
+}
+
+static void result_times(struct hw_client_result *res, const struct hw_client_req *req,
+                         const struct hw_conn *conn, hw_mono_us ended_us)
+{
+    res->started_ms = req->started_ms;
+    res->duration_ms = req->started_us ? (uint32_t)((ended_us - req->started_us) / 1000) : 0;
+    res->reused = req->is_reused;
+    res->dns_ms = req->dns_ms;
+    res->connect_ms = res->tls_ms = res->first_byte_ms = -1;
+    if (!conn)
+        return;
+    memcpy(res->address, conn->address, sizeof(res->address));
+    if (!req->is_reused) {
+        res->connect_ms = conn->connect_ms;
+        res->tls_ms = conn->tls_ms;
+    }
+    if (conn->first_byte_us)
+        res->first_byte_ms = (int32_t)((conn->first_byte_us - conn->sent_us) / 1000);
+}
+
+static const char *tls_version(struct hw_conn *conn)
+{
+    struct hw_tls *tls = conn && conn->is_ready ? hw_stream_tls(&conn->stream) : NULL;
+    return tls ? hw_tls_version(tls) : "";
+}
+
+static void req_fail(struct hw_client_req *req, enum hw_failure failure, enum hw_phase phase,
+                     const struct hw_cause *cause)
+{
+    struct hw_client *c = req->client;
+    struct hw_conn *conn = req->conn;
+    struct hw_client_result res = { .failure = failure, .phase = phase, .cause = *cause };
+    result_times(&res, req, conn, hw_loop_us());
+    res.tls_version = tls_version(conn);
+    struct hw_pool_origin *o = req->origin;
+    o->n_open++; /* both of the next steps may otherwise be its last */
+    req_detach(req);
+    if (conn)
+        conn_drop(c, conn);
+    o->n_open--;
+    hw_pool_tidy(&c->pool, o);
+    req->cb(req, &res);
+}
+
+static void req_fail_memory(struct hw_client_req *req)
+{
+    struct hw_cause cause;
+    hw_cause_set(&cause, HW_ENOMEM, HW_ORIGIN_US, 0, "out of memory");
+    req_fail(req, HW_FAILURE_INTERNAL, HW_PHASE_NONE, &cause);
+}
+
+static void move(struct hw_client_req *req, enum hw_client_state state)
+{
+    bool was_waiting = req->state == HW_CLIENT_WAITING;
+    req->state = state;
+    if (!was_waiting)
+        return;
+    hw_list_unlink(&req->link);
+    hw_list_push_back(&req->client->under_way, &req->link);
+}
+
+/* The attempt begins to use the network. */
+static void start_clock(struct hw_client_req *req)
+{
+    if (req->started_us)
+        return; /* sent again: it runs on */
+    req->started_us = hw_loop_us();
+    req->started_ms = hw_loop_unix(req->client->loop);
+    hw_loop_arm(req->client->loop, &req->deadline, req->client->options.timeout_ms);
+}
+
+/* ---- sending ---- */
+
+static enum hw_status req_send(struct hw_client_req *req, struct hw_conn *conn)
+{
+    struct hw_slice pieces[3] = { req->what.head };
+    for (size_t i = 0; i < req->what.n_body; i++)
+        pieces[1 + i] = req->what.body[i];
+    start_clock(req);
+    req->conn = conn;
+    conn->user = req;
+    move(req, HW_CLIENT_SENT);
+    return hw_conn_send(conn, pieces, 1 + req->what.n_body, req->what.keep_body_bytes);
+}
+
+static enum hw_status req_send_reused(struct hw_client_req *req, struct hw_conn *conn)
+{
+    req->is_reused = true;
+    req->client->options.metrics->connections_reused++;
+    return req_send(req, conn);
+}
+
+/* ---- opening a connection ---- */
+
+static size_t keep_allowed(const struct hw_client *c, const struct hw_pool_origin *o,
+                           struct hw_address *kept, const struct hw_address *all, size_t n_all)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < n_all; i++)
+        if (hw_address_allowed(c->options.rules, &all[i], !o->target.is_tls))
+            kept[n++] = all[i];
+    return n;
+}
+
+static void req_refuse(struct hw_client_req *req, const struct hw_address *a)
+{
+    char text[HW_ADDRESS_TEXT_MAX];
+    struct hw_cause cause;
+    hw_address_text(a, text);
+    hw_cause_set(&cause, HW_EDENIED, HW_ORIGIN_US, 0, "%.80s is at %s, which is not allowed",
+                 req->origin->target.host, text);
+    req_fail(req, HW_FAILURE_REFUSED_ADDRESS, HW_PHASE_CONNECT, &cause);
+}
+
+static void req_connect(struct hw_client_req *req, const struct hw_address *all, size_t n_all)
+{
+    struct hw_client *c = req->client;
+    struct hw_pool_origin *o = req->origin;
+    struct hw_address allowed[HW_RESOLVE_ADDRESSES_MAX];
+    size_t n = keep_allowed(c, o, allowed, all, n_all);
+    if (n == 0) {
+        req_refuse(req, &all[0]);
+        return;
+    }
+    struct hw_conn *conn = hw_conn_make(c->loop, &conn_events);
+    if (!conn) {
+        req_fail_memory(req);
+        return;
+    }
+    hw_closing_hold(&c->closing);
+    hw_pool_add(&c->pool, o, conn);
+    req->conn = conn;
+    conn->user = req;
+    conn->client = c;
+    move(req, HW_CLIENT_CONNECTING);
+    hw_mono_ms give_up_at = req->started_us / 1000 + c->options.timeout_ms;
+    hw_conn_open(conn, &o->target, allowed, n, give_up_at);
+}
+
+static void on_resolved(struct hw_resolve_req *resolve, const struct hw_resolve_answer *answer)
+{
+    struct hw_client_req *req = HW_CONTAINER_OF(resolve, struct hw_client_req, resolve);
+    hw_mono_us took_us = hw_loop_us() - req->started_us;
+    bool is_down = answer->result == HW_RESOLVE_DOWN;
+    req->dns_ms = (int32_t)(took_us / 1000);
+    observe(req->client, HW_METRIC_DNS, took_us);
+    if (answer->result == HW_RESOLVE_FOUND)
+        req_connect(req, answer->addresses, answer->n_addresses);
+    else
+        req_fail(req, is_down ? HW_FAILURE_INTERNAL : HW_FAILURE_DNS, HW_PHASE_DNS,
+                 &answer->cause);
+}
+
+/* Its descriptor is reserved. */
+static void req_begin(struct hw_client_req *req)
+{
+    struct hw_client *c = req->client;
+    struct hw_pool_origin *o = req->origin;
+    struct hw_slice host = hw_slice_str(o->target.host);
+    struct hw_address literal;
+    hw_permit_take(&c->permits, &req->permit);
+    start_clock(req);
+    req->is_reused = false;
+    move(req, HW_CLIENT_RESOLVING);
+    if (o->target.is_address && hw_address_parse(&literal, host))
+        req_connect(req, &literal, 1);
+    else if (hw_resolve_ask(c->resolve, &req->resolve, host, on_resolved) != HW_OK)
+        req_fail_memory(req);
+}
+
+static struct hw_client_req *origin_next(const struct hw_pool_origin *o)
+{
+    return HW_CONTAINER_OF(hw_list_first(&o->waiting), struct hw_client_req, link);
+}
+
+/* One connection for the origin whose turn it is; false: there is no descriptor. */
+static bool origin_open_one(struct hw_client *c, struct hw_pool_origin *o)
+{
+    struct hw_client_req *req = origin_next(o);
+    struct hw_conn *idle = hw_pool_lease(&c->pool, o);
+    if (!idle && !hw_pool_reserve(&c->pool, o, false))
+        return false;
+    hw_list_unlink(&o->turn);
+    o->n_open++; /* what follows may end it all */
+    if (!idle)
+        req_begin(req);
+    else if (req_send_reused(req, idle) != HW_OK)
+        req_fail_memory(req);
+    o->n_open--;
+    if (c->is_closing)
+        return true;
+    origin_queue(c, o); /* behind the others */
+    hw_pool_tidy(&c->pool, o);
+    return true;
+}
+
+static void on_turn(struct hw_turn_hook *hook)
+{
+    struct hw_client *c = HW_CONTAINER_OF(hook, struct hw_client, hook);
+    struct hw_list *at;
+    while (!c->is_closing && (at = hw_list_first(&c->turns)) && hw_permits_have(&c->permits)) {
+        if (!origin_open_one(c, HW_CONTAINER_OF(at, struct hw_pool_origin, turn)))
+            return; /* asked again when a connection is closed */
+    }
+    if (!c->is_closing && !hw_list_is_empty(&c->turns) && hw_permits_wait_for_queue(&c->permits))
+        hw_turn_hook_ask(c->loop, hook);
+}
+
+/* Permits and bounds are for what has not begun. */
+static void resend(struct hw_client_req *req)
+{
+    struct hw_client *c = req->client;
+    struct hw_conn *stale = req->conn;
+    req->is_resent = true;
+    req->conn = NULL;
+    (void)hw_pool_reserve(&c->pool, req->origin, true);
+    conn_drop(c, stale);
+    req_begin(req);
+}
+
+/* ---- events of connections ---- */
+
+static void count_opened(struct hw_client *c, struct hw_conn *conn)
+{
+    struct hw_metrics *m = c->options.metrics;
+    struct hw_tls *tls = hw_stream_tls(&conn->stream);
+    m->connections_opened++;
+    observe(c, HW_METRIC_CONNECT, (hw_mono_us)conn->connect_ms * 1000);
+    if (!tls)
+        return;
+    observe(c, HW_METRIC_TLS, (hw_mono_us)conn->tls_ms * 1000);
+    if (hw_tls_is_resumed(tls))
+        m->handshakes_resumed++;
+    else
+        m->handshakes_full++;
+}
+
+static void on_ready(struct hw_conn *conn)
+{
+    struct hw_client *c = conn->client;
+    struct hw_client_req *req = conn->user;
+    count_opened(c, conn);
+    hw_pool_established(&c->pool, conn);
+    hw_permit_give_back(&c->permits, &req->permit);
+    origin_queue(c, conn->origin); /* it may have one more in the making now */
+    if (req_send(req, conn) != HW_OK)
+        req_fail_memory(req);
+}
+
+/* Its exchange is over, nobody uses it: to who waits, to the pool, or away. */
+static void conn_done(struct hw_client *c, struct hw_conn *conn)
+{
+    struct hw_pool_origin *o = conn->origin;
+    hw_loop_cancel(c->loop, &conn->timer);
+    if (c->is_closing || !hw_conn_renew(conn)) {
+        conn_drop(c, conn);
+        return;
+    }
+    hw_pool_give_back(&c->pool, conn);
+    if (hw_list_is_empty(&o->waiting)) {
+        on_permits(&c->permits); /* it may be evicted for who waits for a descriptor */
+        return;
+    }
+    struct hw_client_req *req = origin_next(o);
+    if (req_send_reused(req, hw_pool_lease(&c->pool, o)) != HW_OK)
+        req_fail_memory(req);
+}
+
+/* The outcome is told; what is left of the body is read for a while, for the connection's sake. */
+static void conn_drain(struct hw_client *c, struct hw_conn *conn)
+{
+    hw_mono_us since_head_ms = (hw_loop_us() - conn->head_us) / 1000;
+    if (conn->response.is_complete)
+        conn_done(c, conn);
+    else if (conn->response.body_bytes > DRAIN_BYTES || since_head_ms >= DRAIN_MS)
+        conn_drop(c, conn);
+    else if (!hw_wheel_is_armed(&conn->timer))
+        hw_loop_arm(c->loop, &conn->timer, DRAIN_MS - since_head_ms);
+}
+
+/* The result points into the connection, so nobody may have that before the callback has
+ * returned.  In there the client may be closed; the connection closes later. */
+static void req_succeed(struct hw_client_req *req)
+{
+    struct hw_client *c = req->client;
+    struct hw_conn *conn = req->conn;
+    struct hw_response *r = &conn->response;
+    struct hw_client_result res = { .failure = HW_FAILURE_NONE, .status = r->status,
+                                    .fields = hw_buf_slice(&r->head),
+                                    .body = hw_buf_slice(&r->body) };
+    result_times(&res, req, conn, conn->head_us);
+    res.tls_version = tls_version(conn);
+    hw_response_field(r, "retry-after", &res.retry_after);
+    observe(c, HW_METRIC_FIRST_BYTE, conn->first_byte_us - conn->sent_us);
+    req_detach(req);
+    req->cb(req, &res);
+    if (conn->state == HW_CONN_FAILED)
+        conn_drop(c, conn);
+    else
+        conn_drain(c, conn);
+}
+
+static void on_progress(struct hw_conn *conn)
+{
+    struct hw_client_req *req = conn->user;
+    const struct hw_response *r = &conn->response;
+    if (!req) {
+        conn_drain(conn->client, conn);
+        return;
+    }
+    if (!r->has_head)
+        return;
+    size_t keep = req->what.keep_body_bytes;
+    if (r->is_complete || hw_buf_len(&r->body) >= keep) {
+        req_succeed(req);
+    } else if (req->state != HW_CLIENT_HELD) {
+        move(req, HW_CLIENT_HELD);
+        hw_loop_arm(req->client->loop, &req->deadline, DRAIN_MS);
+    }
+}
+
+static bool may_resend(const struct hw_client_req *req, const struct hw_conn *conn,
+                       enum hw_failure failure)
+{
+    bool is_lost = failure == HW_FAILURE_CONNECT || failure == HW_FAILURE_TLS;
+    return is_lost && req->state == HW_CLIENT_SENT && req->is_reused && !req->is_resent
+           && !conn->response.has_begun;
+}
+
+/* No descriptor for the socket: idle connections are the only ones that can be spared. */
+static bool may_begin_again(struct hw_client *c, const struct hw_client_req *req,
+                            const struct hw_cause *cause)
+{
+    return req->state == HW_CLIENT_CONNECTING && cause->status == HW_ESYSTEM
+           && hw_pool_evict(&c->pool);
+}
+
+static void begin_again(struct hw_client_req *req)
+{
+    struct hw_client *c = req->client;
+    hw_permit_give_back(&c->permits, &req->permit);
+    struct hw_conn *conn = req->conn;
+    req->conn = NULL;
+    (void)hw_pool_reserve(&c->pool, req->origin, true);
+    conn_drop(c, conn);
+    req_begin(req);
+}
+
+static void on_failed(struct hw_conn *conn, enum hw_failure failure, enum hw_phase phase,
+                      const struct hw_cause *cause)
+{
+    struct hw_client *c = conn->client;
+    struct hw_client_req *req = conn->user;
+    if (conn->has_offered_ticket && !conn->is_ready && phase == HW_PHASE_TLS)
+        hw_pool_forget_ticket(conn->origin);
+    if (!req)
+        conn_drop(c, conn);
+    else if (req->state == HW_CLIENT_HELD)
+        req_succeed(req);
+    else if (may_resend(req, conn, failure))
+        resend(req);
+    else if (may_begin_again(c, req, cause))
+        begin_again(req);
+    else
+        req_fail(req, failure, phase, cause);
+}
+
+static void on_conn_timer(struct hw_conn *conn)
+{
+    conn_drop(conn->client, conn);
+}
+
+static void on_conn_closed(struct hw_conn *conn)
+{
+    hw_closing_release(&conn->client->closing);
+}
+
+static const struct hw_conn_events conn_events = {
+    .on_ready = on_ready,
+    .on_progress = on_progress,
+    .on_failed = on_failed,
+    .on_timer = on_conn_timer,
+    .on_closed = on_conn_closed,
+};
+
+/* ---- deadlines ---- */
+
+static const char *timeout_words(enum hw_phase phase)
+{
+    switch (phase) {
+    case HW_PHASE_DNS:
+        return "the name was not resolved";
+    case HW_PHASE_CONNECT:
+        return "the connection was not accepted";
+    case HW_PHASE_TLS:
+        return "the TLS handshake was not finished";
+    case HW_PHASE_SEND:
+        return "the request was not taken";
+    default:
+        return "there was no complete response";
+    }
+}
+
+static void on_deadline(struct hw_wheel_entry *e)
+{
+    struct hw_client_req *req = HW_CONTAINER_OF(e, struct hw_client_req, deadline);
+    struct hw_cause cause;
+    if (req->state == HW_CLIENT_HELD) {
+        req_succeed(req);
+        return;
+    }
+    enum hw_phase phase = req->conn ? hw_conn_phase(req->conn) : HW_PHASE_DNS;
+    hw_cause_set(&cause, HW_ETIMEDOUT, HW_ORIGIN_US, 0, "%s within %g s", timeout_words(phase),
+                 (double)req->client->options.timeout_ms / 1000);
+    req_fail(req, HW_FAILURE_TIMEOUT, phase, &cause);
+}
+
+/* ---- asking ---- */
+
+static void req_init(struct hw_client_req *req, struct hw_client *c,
+                     const struct hw_client_post *what, hw_client_cb cb)
+{
+    req->client = c;
+    req->what = *what;
+    req->cb = cb;
+    req->conn = NULL;
+    req->state = HW_CLIENT_WAITING;
+    req->started_us = 0;
+    req->started_ms = 0;
+    req->dns_ms = -1;
+    req->is_reused = req->is_resent = false;
+    hw_list_node_init(&req->link);
+    hw_list_node_init(&req->resolve.link);
+    hw_permit_init(&req->permit);
+    hw_wheel_entry_init(&req->deadline, on_deadline);
+}
+
+enum hw_status hw_client_post(struct hw_client *c, struct hw_client_req *req,
+                              const struct hw_client_post *what, hw_client_cb cb)
+{
+    HW_MUST(what->n_body <= 2);
+    if (c->is_closing)
+        return HW_ECANCELED;
+    req_init(req, c, what, cb);
+    req->origin = hw_pool_origin_of(&c->pool, what->url);
+    if (!req->origin)
+        return HW_ENOMEM;
+    hw_list_push_back(&req->origin->waiting, &req->link);
+    struct hw_conn *idle = hw_pool_lease(&c->pool, req->origin);
+    if (!idle) {
+        origin_queue(c, req->origin);
+        return HW_OK;
+    }
+    if (req_send_reused(req, idle) == HW_OK)
+        return HW_OK;
+    req_detach(req);
+    conn_drop(c, idle);
+    return HW_ENOMEM;
+}
+
+size_t hw_client_connections(const struct hw_client *c)
+{
+    return c->pool.n_open;
+}
+
+/* ---- life ---- */
+
+static size_t default_max_connections(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return 65536;
+    return (size_t)(limit.rlim_cur - limit.rlim_cur / 4);
+}
+
+static void on_ending(struct hw_wheel_entry *e);
+
+enum hw_status hw_client_open(struct hw_client **out, struct hw_loop *loop,
+                              const struct hw_client_options *options, struct hw_cause *cause)
+{
+    struct hw_client *c = hw_calloc(1, sizeof(*c));
+    if (!c)
+        return hw_cause_set(cause, HW_ENOMEM, HW_ORIGIN_US, 0, "start the client: no memory");
+    struct hw_resolve_options resolve = { .servers = options->dns_servers,
+                                          .hosts_file = options->hosts_file,
+                                          .n_results = options->metrics->dns };
+    enum hw_status status = hw_resolve_open(&c->resolve, loop, &resolve, cause);
+    if (status != HW_OK) {
+        hw_free(c);
+        return status;
+    }
+    c->loop = loop;
+    c->options = *options;
+    c->options.dns_servers = c->options.hosts_file = NULL; /* not ours to keep */
+    if (c->options.max_connections == 0)
+        c->options.max_connections = default_max_connections();
+    hw_pool_init(&c->pool, loop, options->trust, c->options.max_connections);
+    hw_permits_init(&c->permits, loop, on_permits);
+    hw_list_init(&c->under_way);
+    hw_list_init(&c->turns);
+    hw_turn_hook_add(loop, &c->hook, on_turn);
+    hw_wheel_entry_init(&c->ending, on_ending);
+    hw_closing_init(&c->closing);
+    *out = c;
+    return HW_OK;
+}
+
+static void client_closed(struct hw_closing *closing)
+{
+    struct hw_client *c = HW_CONTAINER_OF(closing, struct hw_client, closing);
+    void (*cb)(void *) = c->closed_cb;
+    void *data = c->closed_data;
+    hw_pool_close(&c->pool);
+    hw_permits_close(&c->permits);
+    hw_free(c);
+    if (cb)
+        cb(data);
+}
+
+static void on_resolve_closed(void *data)
+{
+    struct hw_client *c = data;
+    hw_closing_release(&c->closing);
+}
+
+static void gather_waiting(struct hw_client *c)
+{
+    struct hw_map_entry *e = NULL;
+    while ((e = hw_map_next(&c->pool.origins, e))) {
+        struct hw_pool_origin *o = HW_CONTAINER_OF(e, struct hw_pool_origin, entry);
+        hw_list_unlink(&o->turn);
+        HW_LIST_EACH (at, &o->waiting)
+            HW_CONTAINER_OF(at, struct hw_client_req, link)->state = HW_CLIENT_SENT;
+        hw_list_splice(&c->under_way, &o->waiting);
+    }
+}
+
+static void on_ending(struct hw_wheel_entry *e)
+{
+    struct hw_client *c = HW_CONTAINER_OF(e, struct hw_client, ending);
+    struct hw_list *at;
+    struct hw_cause cause;
+    hw_cause_set(&cause, HW_ECANCELED, HW_ORIGIN_US, 0, "the engine is stopping");
+    gather_waiting(c);
+    while ((at = hw_list_first(&c->under_way)))
+        req_fail(HW_CONTAINER_OF(at, struct hw_client_req, link), HW_FAILURE_INTERNAL,
+                 HW_PHASE_NONE, &cause);
+    while ((at = hw_list_first(&c->pool.conns)))
+        conn_drop(c, HW_CONTAINER_OF(at, struct hw_conn, in_pool));
+    hw_resolve_close(c->resolve, on_resolve_closed, c); /* has the hold that close took */
+}
+
+void hw_client_close(struct hw_client *c, void (*cb)(void *data), void *data)
+{
+    HW_MUST(!c->is_closing);
+    c->is_closing = true;
+    c->closed_cb = cb;
+    c->closed_data = data;
+    hw_turn_hook_remove(&c->hook);
+    hw_closing_hold(&c->closing);
+    hw_loop_arm(c->loop, &c->ending, 0);
+    hw_closing_begin(&c->closing, client_closed);
+}

@@ -1,0 +1,96 @@
+/*
+ * registry - the webhooks of all accounts, in memory and in step with Redis.
+ *
+ * Each account has a version that every change raises in the same script.  Accept passes the
+ * version it matched with, so no event is ever accepted past a webhook that Redis knows and we
+ * do not.  The beat brings the sum of all versions; where it has moved, the accounts that
+ * differ are read again.
+ *
+ * Memory    accounts and webhooks are the registry's; hw_webhook_hold keeps a webhook longer.
+ *           A list of an account is borrowed until the next turn.  Tombstones are in it too (status
+ *           HW_WEBHOOK_DELETED) while their history is kept.
+ * Errors    loading is tried again by itself; an operation tells its result.
+ */
+#ifndef HW_STORE_REGISTRY_H
+#define HW_STORE_REGISTRY_H
+
+#include "core/subscriptions.h"
+#include "store/keys.h"
+
+struct hw_registry;
+
+struct hw_registry_events {
+    /* All accounts are in memory (after hw_registry_load). */
+    void (*on_loaded)(void *data);
+    /* An account's list is new: objects may have been replaced, their w stays. */
+    void (*on_changed)(void *data, const struct hw_account *account);
+    /* Trouble while loading; it is tried again.  Also for a stored webhook that does not
+     * parse (it is left out). */
+    void (*on_trouble)(void *data, const struct hw_cause *cause);
+};
+
+struct hw_registry_options {
+    struct hw_store *store; /* borrowed */
+    unsigned max_webhooks;  /* an account */
+    const struct hw_registry_events *events;
+    void *data;
+};
+
+HW_MUST_USE enum hw_status hw_registry_open(struct hw_registry **out, const struct hw_registry_options *options,
+                                            struct hw_cause *cause);
+
+/* Read everything (after on_joined); on_loaded follows. */
+void hw_registry_load(struct hw_registry *r);
+bool hw_registry_is_loaded(const struct hw_registry *r);
+
+/* From each beat, and after on_back: catch up where the sum differs from what we have. */
+void hw_registry_catch_up(struct hw_registry *r, uint64_t total);
+
+/* What is in memory: struct hw_account and the look-ups are core/subscriptions.h's, which the
+ * registry fills (hw_subscriptions_put).  Borrowed for the registry's life. */
+struct hw_subscriptions *hw_registry_subscriptions(struct hw_registry *r);
+struct hw_webhook *hw_registry_find_id(const struct hw_registry *r, struct hw_slice id); /* borrowed */
+
+enum hw_registry_result {
+    HW_REGISTRY_DONE,
+    HW_REGISTRY_LIMIT,      /* the account has max_webhooks already */
+    HW_REGISTRY_NOT_FOUND,
+    HW_REGISTRY_UNAVAILABLE /* Redis refused or is gone: unknown whether it was done */
+};
+
+struct hw_registry_op;
+/* When DONE the account is in memory as the change left it; account and w say which. */
+typedef void (*hw_registry_cb)(struct hw_registry_op *op, enum hw_registry_result result);
+
+/* Yours until cb. */
+struct hw_registry_op {
+    struct hw_registry *registry; /* private */
+    struct hw_redis_req req;
+    struct hw_command command;
+    hw_registry_cb cb;
+    enum hw_registry_result result;
+    char account[65];
+    uint32_t w; /* create: out */
+};
+void hw_registry_op_init(struct hw_registry_op *op);  /* once */
+void hw_registry_op_close(struct hw_registry_op *op); /* not while under way */
+
+/* HW_OK: cb runs once, later; anything else: it will not. */
+
+/* Read the account again, standing (failures, last delivery ...) included, so that what
+ * the API answers is what Redis has. */
+HW_MUST_USE enum hw_status hw_registry_refresh(struct hw_registry *r, struct hw_registry_op *op,
+                                               struct hw_slice account, hw_registry_cb cb);
+/* Store a new webhook (wh->account, wh->id; wh->w is given by Redis and is in op->w and, in
+ * memory, in the registry's own object).  wh is not kept. */
+HW_MUST_USE enum hw_status hw_registry_create(struct hw_registry *r, struct hw_registry_op *op,
+                                              const struct hw_webhook *wh, hw_registry_cb cb);
+/* It becomes a tombstone for as long as its history is kept. */
+HW_MUST_USE enum hw_status hw_registry_delete(struct hw_registry *r, struct hw_registry_op *op,
+                                              const struct hw_webhook *wh, hw_unix_ms now,
+                                              hw_registry_cb cb);
+
+/* Close the work connection first. */
+void hw_registry_close(struct hw_registry *r);
+
+#endif

@@ -1,0 +1,55 @@
+-- expire: dead letters and late records that are too old, and late ones beyond the bound.
+-- (What was delivered at the first attempt is looked at by age in the engine.)
+--
+-- KEYS  <tag>inst
+-- ARGV  tag, id, epoch, w, oldest kept (ms), history max, from n, at most so many,
+--       n ... of hist to drop
+-- Reply {how many dead letters went, n to look from next time or '0': from the start}
+local tag, me, epoch = ARGV[1], ARGV[2], ARGV[3]
+local known = redis.call('HGET', KEYS[1], me)
+if not known or tonumber(known) > tonumber(epoch) then
+    return redis.error_reply('FENCED this instance was taken over')
+end
+local w, oldest, history_max = ARGV[4], ARGV[5], tonumber(ARGV[6])
+local from, max = ARGV[7], tonumber(ARGV[8])
+local late, lates, dead = tag .. 'late:' .. w, tag .. 'lates:' .. w, tag .. 'dead:' .. w
+
+if #ARGV > 8 then
+    redis.call('HDEL', tag .. 'hist:' .. w, unpack(ARGV, 9))
+end
+
+local function drop(list)
+    if #list == 0 then
+        return
+    end
+    redis.call('HDEL', late, unpack(list))
+    redis.call('ZREM', lates, unpack(list))
+    redis.call('ZREM', dead, unpack(list))
+    local bodies = {}
+    for i = 1, #list do
+        bodies[i] = tag .. 'body:' .. w .. ':' .. list[i]
+    end
+    redis.call('UNLINK', unpack(bodies))
+end
+
+local gone = redis.call('ZRANGEBYSCORE', dead, '-inf', '(' .. oldest, 'LIMIT', 0, max)
+drop(gone)
+
+-- Of those delivered late, the newest by n are kept.
+local n_dead = redis.call('ZCARD', dead)
+local n_open = redis.call('HLEN', tag .. 'open:' .. w)
+local over = redis.call('ZCARD', lates) - n_dead - n_open - history_max
+local next_from = '0'
+if over > 0 then
+    local list = redis.call('ZRANGEBYSCORE', lates, '(' .. from, '+inf', 'LIMIT', 0, max)
+    local going = {}
+    for i = 1, #list do
+        if #going < over and not redis.call('ZSCORE', dead, list[i])
+            and redis.call('HEXISTS', tag .. 'open:' .. w, list[i]) == 0 then
+            going[#going + 1] = list[i]
+        end
+    end
+    drop(going)
+    next_from = list[max] or '0'
+end
+return { #gone, next_from }

@@ -1,0 +1,47 @@
+-- find: where one delivery is, and what is kept of it there.
+--
+-- ARGV  tag, w, n
+-- Reply {where, value, account, response or ''}; nothing: there is no such delivery
+--   'done'   value: the record of a finished one
+--   'open'   value: "own value|state" of one that is parked; 'busy' of one being attempted
+--   'own'    value: own value; 'wait' of one that nobody has begun
+local tag, w, n = ARGV[1], ARGV[2], ARGV[3]
+local account = redis.call('HGET', tag .. 'wh:' .. w, 'a') or ''
+
+local done = redis.call('HGET', tag .. 'hist:' .. w, n) or redis.call('HGET', tag .. 'late:' .. w, n)
+if done then
+    local slot = string.format('%.0f', tonumber(n) % 100)
+    local response = redis.call('HGET', tag .. 'resp:' .. w, slot) or ''
+    local mine = n .. ' '
+    if string.sub(response, 1, #mine) == mine then
+        response = string.sub(response, #mine + 1)
+    else
+        response = ''
+    end
+    return { 'done', done, account, response }
+end
+
+local key = w .. ':' .. n
+local open = redis.call('HGET', tag .. 'open:' .. w, n)
+if open then
+    local is_parked = redis.call('ZSCORE', tag .. 'retry', key)
+    return { is_parked and 'open' or 'busy', open, account, '' }
+end
+for _, holder in ipairs(redis.call('HKEYS', tag .. 'inst')) do
+    local value = redis.call('HGET', tag .. 'own:' .. holder, key)
+    if value then
+        return { 'own', value, account, '' }
+    end
+end
+for _, orphan in ipairs(redis.call('HKEYS', tag .. 'orphans')) do
+    local value = redis.call('HGET', tag .. 'own:' .. orphan, key)
+    if value then
+        return { 'wait', value, account, '' }
+    end
+end
+local entry = redis.call('XRANGE', tag .. 'wait:' .. w, n .. '-0', n .. '-0')[1]
+if entry then
+    local f = entry[2] -- c, cursor, s, stamp, a, account
+    return { 'wait', '0:0:' .. f[4] .. ':' .. f[2] .. ':' .. f[6], account, '' }
+end
+return false

@@ -1,0 +1,254 @@
+-- settle: what came of deliveries that are ours.  Each is looked up first: one that is not
+-- ours any more, or was attempted since, is left alone, so a script sent twice does no harm.
+--
+-- KEYS  <tag>inst, the ingress stream
+-- ARGV  tag, id, epoch, history max, dead letter max, disable after, engine key,
+--       number of holds, (w, until ms) each,
+--       number of deliveries, and for each its kind, then
+--         D (delivered)  w, n, token, flags, record, ended ms, response or ''
+--         P (parked)     w, n, token, flags, state, due ms, body or '', attempts
+--         X (dead)       w, n, token, flags, record, ended ms, body or '', account, notice, reason
+--       flags: p it was parked before, b it has a body of its own, m marked, l write last_delivery_at, r the count of
+--       failures was not 0, c counts towards disabling, g disable at once
+-- Reply {'1' or '0' for each delivery, w, failures, '1' when disabled now, ... for each change}
+local tag, me, epoch = ARGV[1], ARGV[2], ARGV[3]
+local inst, events = KEYS[1], KEYS[2]
+local known = redis.call('HGET', inst, me)
+if not known or tonumber(known) > tonumber(epoch) then
+    return redis.error_reply('FENCED this instance was taken over')
+end
+local history_max, dead_max = tonumber(ARGV[4]), tonumber(ARGV[5])
+local disable_after, engine_key = tonumber(ARGV[6]), ARGV[7]
+local own_key = tag .. 'own:' .. me
+local n_fixed = { D = 8, P = 9, X = 11 }
+
+local at = 8
+local n_holds = tonumber(ARGV[at])
+local first_hold = at + 1
+at = at + 1 + 2 * n_holds
+local n = tonumber(ARGV[at])
+at = at + 1
+
+local place, fields = {}, {}
+for i = 1, n do
+    place[i] = at
+    fields[i] = ARGV[at + 1] .. ':' .. ARGV[at + 2]
+    at = at + n_fixed[ARGV[at]]
+end
+
+-- Release what is ours first: a kind that a full Redis allows, and it opens the door for the
+-- rest.
+local values = n > 0 and redis.call('HMGET', own_key, unpack(fields)) or {}
+local is_ours, released = {}, { '-' }
+for i = 1, n do
+    local token = ARGV[place[i] + 3] .. ':'
+    local value = values[i]
+    if value and string.sub(value, 1, #token) == token then
+        is_ours[i] = '1'
+        released[#released + 1] = fields[i]
+    else
+        is_ours[i] = '0'
+    end
+end
+redis.call('HDEL', own_key, unpack(released))
+
+for i = 0, n_holds - 1 do
+    local w, till = ARGV[first_hold + 2 * i], ARGV[first_hold + 2 * i + 1]
+    local known = redis.call('HGET', tag .. 'hold', w)
+    if not known or tonumber(known) < tonumber(till) then
+        redis.call('HSET', tag .. 'hold', w, till)
+    end
+end
+
+-- One variadic command for each webhook and kind.
+local groups, order = {}, {}
+local function group(w)
+    local g = groups[w]
+    if not g then
+        g = { w = w, hist = {}, gone = {}, late = {}, lates = {}, dead = {}, open = {},
+              closed = {}, responses = {} }
+        groups[w] = g
+        order[#order + 1] = g
+    end
+    return g
+end
+local retries, bodies, marks, changed, was_disabled = {}, {}, {}, {}, {}
+
+local function add(list, a, b)
+    list[#list + 1] = a
+    if b then
+        list[#list + 1] = b
+    end
+end
+
+local function disable(w, account, notice, reason, now)
+    local newest = redis.call('XREVRANGE', tag .. 'led:' .. account, '+', '-', 'COUNT', 1)
+    redis.call('HSET', tag .. 'wh:' .. w, 'st', 'disabled', 'da', now, 'dr', reason,
+        'dc', newest[1] and newest[1][1] or '0-0')
+    redis.call('HINCRBY', tag .. 'regv', account, 1)
+    redis.call('HINCRBY', tag .. 'regv', '*', 1)
+    redis.call('XADD', events, '*', 'type', 'webhook.disabled', 'account', account,
+        'payload', notice, 'engine_key', engine_key)
+end
+
+local function count_failure(w, from, flags)
+    local count = redis.call('HINCRBY', tag .. 'wh:' .. w, 'cf', 1)
+    groups[w].count = count
+    local is_over = disable_after > 0 and count >= disable_after
+    was_disabled[w] = was_disabled[w] or '0'
+    if is_over or string.find(flags, 'g', 1, true) then
+        local status = redis.call('HGET', tag .. 'wh:' .. w, 'st')
+        if status == 'active' or status == 'paused' then
+            disable(w, ARGV[from + 8], ARGV[from + 9], ARGV[from + 10], ARGV[from + 6])
+            was_disabled[w] = '1'
+        end
+    end
+    changed[w] = count
+end
+
+local function reset_failures(g)
+    g.count = g.count or tonumber(redis.call('HGET', tag .. 'wh:' .. g.w, 'cf')) or 0
+    if g.count > 0 then
+        redis.call('HSET', tag .. 'wh:' .. g.w, 'cf', '0')
+        g.count = 0
+        changed[g.w] = 0
+        was_disabled[g.w] = was_disabled[g.w] or '0'
+    end
+end
+
+local function delivered(g, from, number, flags)
+    local w = g.w
+    if not string.find(flags, 'p', 1, true) then
+        add(g.hist, number, ARGV[from + 5])
+        if tonumber(number) > history_max then
+            add(g.gone, string.format('%.0f', tonumber(number) - history_max))
+        end
+    else
+        add(g.late, number, ARGV[from + 5])
+        add(g.lates, number, number)
+        add(g.closed, number)
+    end
+    if ARGV[from + 7] ~= '' then
+        g.responses[string.format('%.0f', tonumber(number) % 100)] = number .. ' ' .. ARGV[from + 7]
+    end
+    if string.find(flags, 'b', 1, true) then
+        add(bodies, tag .. 'body:' .. w .. ':' .. number)
+    end
+    if string.find(flags, 'l', 1, true) then
+        g.last = ARGV[from + 6]
+    end
+    if string.find(flags, 'r', 1, true) then
+        reset_failures(g)
+    end
+end
+
+local function parked(g, from, number, flags, value)
+    local rest = string.match(value, '^%d+:%d+:(.*)$')
+    add(g.open, number, ARGV[from + 8] .. ':0:' .. rest .. '|' .. ARGV[from + 5])
+    add(retries, ARGV[from + 6], g.w .. ':' .. number)
+    if not string.find(flags, 'p', 1, true) then
+        add(g.lates, number, number)
+    end
+    if ARGV[from + 7] ~= '' then
+        redis.call('SET', tag .. 'body:' .. g.w .. ':' .. number, ARGV[from + 7])
+    end
+end
+
+local function dead(g, from, number, flags)
+    add(g.late, number, ARGV[from + 5])
+    add(g.lates, number, number)
+    add(g.dead, ARGV[from + 6], number)
+    add(g.closed, number)
+    if ARGV[from + 7] ~= '' then
+        redis.call('SET', tag .. 'body:' .. g.w .. ':' .. number, ARGV[from + 7])
+    end
+    if string.find(flags, '[cg]') then
+        count_failure(g.w, from, flags)
+    end
+end
+
+for i = 1, n do
+    if is_ours[i] == '1' then
+        local from = place[i]
+        local kind, number, flags = ARGV[from], ARGV[from + 2], ARGV[from + 4]
+        local g = group(ARGV[from + 1])
+        if kind == 'D' then
+            delivered(g, from, number, flags)
+        elseif kind == 'P' then
+            parked(g, from, number, flags, values[i])
+        else
+            dead(g, from, number, flags)
+        end
+        if string.find(flags, 'm', 1, true) then
+            add(marks, 'd:' .. fields[i])
+        end
+    end
+end
+
+-- The oldest dead letters beyond the bound go, bodies and all.
+local function bound_dead(w)
+    local over = redis.call('ZCARD', tag .. 'dead:' .. w) - dead_max
+    if over <= 0 then
+        return
+    end
+    local gone = redis.call('ZRANGE', tag .. 'dead:' .. w, 0, math.min(over, 1000) - 1)
+    redis.call('ZREM', tag .. 'dead:' .. w, unpack(gone))
+    redis.call('ZREM', tag .. 'lates:' .. w, unpack(gone))
+    redis.call('HDEL', tag .. 'late:' .. w, unpack(gone))
+    for i = 1, #gone do
+        gone[i] = tag .. 'body:' .. w .. ':' .. gone[i]
+    end
+    redis.call('UNLINK', unpack(gone))
+end
+
+for _, g in ipairs(order) do
+    local w = g.w
+    if #g.hist > 0 then
+        redis.call('HSET', tag .. 'hist:' .. w, unpack(g.hist))
+    end
+    if #g.gone > 0 then
+        redis.call('HDEL', tag .. 'hist:' .. w, unpack(g.gone))
+    end
+    if #g.closed > 0 then
+        redis.call('HDEL', tag .. 'open:' .. w, unpack(g.closed))
+    end
+    if #g.open > 0 then
+        redis.call('HSET', tag .. 'open:' .. w, unpack(g.open))
+    end
+    if #g.late > 0 then
+        redis.call('HSET', tag .. 'late:' .. w, unpack(g.late))
+    end
+    if #g.lates > 0 then
+        redis.call('ZADD', tag .. 'lates:' .. w, unpack(g.lates))
+    end
+    local responses = {}
+    for slot, text in pairs(g.responses) do
+        add(responses, slot, text)
+    end
+    if #responses > 0 then
+        redis.call('HSET', tag .. 'resp:' .. w, unpack(responses))
+    end
+    if g.last then
+        redis.call('HSET', tag .. 'wh:' .. w, 'last', g.last)
+    end
+    if #g.dead > 0 then
+        redis.call('ZADD', tag .. 'dead:' .. w, unpack(g.dead))
+        bound_dead(w)
+    end
+end
+if #retries > 0 then
+    redis.call('ZADD', tag .. 'retry', unpack(retries))
+end
+if #bodies > 0 then
+    redis.call('UNLINK', unpack(bodies))
+end
+if #marks > 0 then
+    redis.call('HDEL', tag .. 'marks', unpack(marks))
+end
+
+local reply = { table.concat(is_ours) }
+for w, count in pairs(changed) do
+    add(reply, w, count)
+    add(reply, was_disabled[w])
+end
+return reply

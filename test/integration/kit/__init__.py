@@ -1,0 +1,15 @@
+"""What the tests stand on: a real redis-server, the real daemon, receivers that misbehave.
+
+    case.py          the test case: makes and ends everything, prints the daemons' logs on failure
+    waiting.py       conditions with a deadline
+    redis.py         redis-server and a small RESP client
+    daemon.py        `hookwheel serve` and its API
+    metrics.py       the Prometheus text format, read
+    receiver.py      HTTPS receiver for volume, with rules by path; its process is receiving.py
+    scripted.py      HTTPS receiver for bad manners: one Python function a connection
+    names.py         a name server that takes orders
+    certificates.py  a certificate authority and what it has signed, good and bad
+    signing.py       Standard Webhooks signatures, written from the specification
+
+Nothing here shares code with the engine: a misunderstanding would have to be made twice.
+"""

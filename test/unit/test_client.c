@@ -1,0 +1,1240 @@
+/* client: against receivers of our own that behave as told, in the same loop. */
+#include "net/client.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "check.h"
+#include "loop/stream.h"
+#include "support/name_server.h"
+#include "tls/trust.h"
+
+enum { TIMEOUT_MS = 400 };
+
+#define ANSWER_OK "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+/* ---- the receiver ---- */
+
+struct receiver;
+
+struct session { /* one connection it has accepted */
+    struct hw_stream stream;
+    struct receiver *r;
+    struct hw_list link;
+    struct hw_buf in;
+    struct hw_wheel_entry timer;
+    const char *rest; /* of an answer that is sent byte by byte */
+    int n_requests;
+    bool is_closing;
+};
+
+struct receiver {
+    struct hw_loop *loop;
+    uv_tcp_t listener;
+    struct hw_identity *identity; /* borrowed; NULL: plain */
+    struct hw_list sessions;
+    void (*on_request)(struct session *s); /* a whole one has come */
+    const char *answer;
+    bool accepts_silently; /* neither TLS nor reading: hangs */
+    int n_accepted, n_requests, n_open;
+    struct hw_buf last; /* the last request, whole */
+    int port;
+    bool is_closed;
+};
+
+static void session_free(struct hw_stream *s)
+{
+    struct session *at = HW_CONTAINER_OF(s, struct session, stream);
+    at->r->n_open--;
+    hw_list_unlink(&at->link);
+    hw_loop_cancel(at->r->loop, &at->timer);
+    hw_buf_close(&at->in);
+    free(at);
+}
+
+static void session_close(struct session *s)
+{
+    if (s->is_closing)
+        return;
+    s->is_closing = true;
+    hw_loop_cancel(s->r->loop, &s->timer);
+    hw_stream_close(&s->stream, session_free);
+}
+
+static void session_say(struct session *s, const char *text)
+{
+    struct hw_slice piece = hw_slice_str(text);
+    CHECK_INT(hw_stream_write(&s->stream, &piece, 1), ==, HW_OK);
+}
+
+static void answer(struct session *s)
+{
+    session_say(s, s->r->answer);
+}
+
+/* How long the request at the front is, or 0 while it is not whole. */
+static size_t request_len(struct hw_slice in)
+{
+    const char *end = memmem(in.data, in.len, "\r\n\r\n", 4);
+    const char *field = end ? memmem(in.data, in.len, "content-length: ", 16) : NULL;
+    if (!end)
+        return 0;
+    size_t whole = (size_t)(end + 4 - in.data) + (field ? strtoul(field + 16, NULL, 10) : 0);
+    return whole <= in.len ? whole : 0;
+}
+
+static void session_data(struct hw_stream *stream, struct hw_slice data)
+{
+    struct session *s = HW_CONTAINER_OF(stream, struct session, stream);
+    struct receiver *r = s->r;
+    size_t n;
+    CHECK_INT(hw_buf_append_slice(&s->in, data), ==, HW_OK);
+    while (!s->is_closing && (n = request_len(hw_buf_slice(&s->in))) > 0) {
+        hw_buf_reset(&r->last);
+        hw_buf_append(&r->last, hw_buf_slice(&s->in).data, n);
+        hw_buf_consume(&s->in, n);
+        s->n_requests++;
+        r->n_requests++;
+        r->on_request(s);
+    }
+}
+
+static void session_end(struct hw_stream *stream, const struct hw_cause *cause)
+{
+    (void)cause;
+    session_close(HW_CONTAINER_OF(stream, struct session, stream));
+}
+
+static void session_secure(struct hw_stream *stream)
+{
+    (void)stream;
+}
+
+static const struct hw_stream_events session_events = {
+    .on_secure = session_secure,
+    .on_data = session_data,
+    .on_end = session_end,
+};
+
+static void session_timer(struct hw_wheel_entry *e)
+{
+    struct session *s = HW_CONTAINER_OF(e, struct session, timer);
+    struct hw_slice byte = hw_slice(s->rest++, 1);
+    CHECK_INT(hw_stream_write(&s->stream, &byte, 1), ==, HW_OK);
+    if (*s->rest)
+        hw_loop_arm(s->r->loop, &s->timer, 1);
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct receiver *r = listener->data;
+    struct session *s = calloc(1, sizeof(*s));
+    struct hw_tls *tls;
+    CHECK_INT(status, ==, 0);
+    s->r = r;
+    hw_buf_init(&s->in, 64 << 20);
+    hw_wheel_entry_init(&s->timer, session_timer);
+    hw_stream_init(&s->stream, r->loop, &session_events);
+    CHECK_INT(hw_stream_accept(&s->stream, listener, NULL), ==, HW_OK);
+    hw_list_push_back(&r->sessions, &s->link);
+    r->n_accepted++;
+    r->n_open++;
+    if (r->accepts_silently) {
+        hw_stream_read_stop(&s->stream);
+        return;
+    }
+    if (!r->identity)
+        return;
+    CHECK_INT(hw_tls_open_server(&tls, r->identity, NULL), ==, HW_OK);
+    hw_stream_start_tls(&s->stream, tls);
+}
+
+static void receiver_open(struct receiver *r, struct hw_loop *loop,
+                          struct hw_identity *identity)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    int n = sizeof(address);
+    memset(r, 0, sizeof(*r));
+    r->loop = loop;
+    r->identity = identity;
+    r->on_request = answer;
+    r->answer = ANSWER_OK;
+    hw_list_init(&r->sessions);
+    hw_buf_init(&r->last, 64 << 20);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    uv_tcp_init(loop->uv, &r->listener);
+    r->listener.data = r;
+    CHECK_INT(uv_tcp_bind(&r->listener, (struct sockaddr *)&address, 0), ==, 0);
+    CHECK_INT(uv_listen((uv_stream_t *)&r->listener, 4096, on_connection), ==, 0);
+    CHECK_INT(uv_tcp_getsockname(&r->listener, (struct sockaddr *)&address, &n), ==, 0);
+    r->port = ntohs(address.sin_port);
+}
+
+/* ---- the world ---- */
+
+struct world {
+    uv_loop_t uv;
+    struct hw_loop loop;
+    struct hw_client *client;
+    struct hw_metrics metrics;
+    struct hw_address_rules rules;
+    struct hw_identity *identity;
+    struct hw_trust *trust;
+    struct receiver receiver;
+    struct name_server dns;
+    bool is_client_closed, is_loop_closed;
+    bool is_secure; /* receiver speaks TLS */
+};
+
+struct post {
+    struct hw_client_req req;
+    struct hw_url url;
+    char head[256];
+    struct world *w;
+    int n_done;
+    struct hw_client_result result;
+    char fields[512], body[512], retry_after[32];
+    void (*then)(struct post *p); /* in the callback */
+};
+
+static struct name_record zone[] = {
+    { .name = "a.test", .a = { "127.0.0.1" }, .ttl_s = 60 },
+    { .name = "two.test", .a = { "127.0.0.9", "127.0.0.1" }, .ttl_s = 60 },
+    { .name = "mixed.test", .a = { "10.1.2.3", "127.0.0.1" }, .ttl_s = 60 },
+    { .name = "inside.test", .a = { "10.1.2.3" }, .ttl_s = 60 },
+    { .name = "broken.test", .code = DNS_SERVFAIL },
+    { .name = "silent.test", .is_silent = true },
+};
+
+static void on_give_up(struct hw_wheel_entry *e)
+{
+    (void)e;
+    CHECK_FAIL("waited for 20 s");
+}
+
+#define AWAIT(w, condition)                                                               \
+    do {                                                                                  \
+        struct hw_wheel_entry give_up;                                                    \
+        hw_wheel_entry_init(&give_up, on_give_up);                                        \
+        hw_loop_arm(&(w)->loop, &give_up, 20000);                                         \
+        while (!(condition))                                                              \
+            uv_run(&(w)->uv, UV_RUN_ONCE);                                                \
+        hw_loop_cancel(&(w)->loop, &give_up);                                             \
+    } while (0)
+
+static void on_pause_over(struct hw_wheel_entry *e)
+{
+    e->cb = NULL;
+}
+
+static void pause_ms(struct world *w, uint64_t ms)
+{
+    struct hw_wheel_entry over;
+    hw_wheel_entry_init(&over, on_pause_over);
+    hw_loop_arm(&w->loop, &over, ms);
+    AWAIT(w, !over.cb);
+}
+
+static void trust_open(struct world *w)
+{
+    static const char *const names[] = { "a.test", "two.test", "mixed.test", "127.0.0.1" };
+    struct hw_cause cause = { 0 };
+    struct hw_buf pem;
+    char path[64];
+    hw_buf_init(&pem, 1 << 20);
+    if (hw_identity_make(&w->identity, names, 4, hw_loop_unix(&w->loop), &pem, &cause) != HW_OK)
+        CHECK_FAIL("%s", cause.note);
+    snprintf(path, sizeof(path), "/tmp/hw-client-%d.pem", (int)getpid());
+    FILE *file = fopen(path, "w");
+    CHECK_NOT_NULL(file);
+    fwrite(hw_buf_slice(&pem).data, 1, hw_buf_len(&pem), file);
+    fclose(file);
+    hw_buf_close(&pem);
+    if (hw_trust_open(&w->trust, path, false, &cause) != HW_OK)
+        CHECK_FAIL("%s", cause.note);
+    unlink(path);
+}
+
+static void client_open(struct world *w, size_t max_connections)
+{
+    struct hw_cause cause = { 0 };
+    struct hw_client_options options = {
+        .trust = w->trust, .rules = &w->rules, .metrics = &w->metrics,
+        .timeout_ms = TIMEOUT_MS, .max_connections = max_connections,
+        .dns_servers = w->dns.text,
+    };
+    if (hw_client_open(&w->client, &w->loop, &options, &cause) != HW_OK)
+        CHECK_FAIL("%s", cause.note);
+}
+
+static void world_init_with(struct world *w, bool is_secure, size_t max_connections)
+{
+    memset(w, 0, sizeof(*w));
+    w->is_secure = is_secure;
+    CHECK_INT(uv_loop_init(&w->uv), ==, 0);
+    CHECK_INT(hw_loop_init(&w->loop, &w->uv, NULL), ==, HW_OK);
+    hw_metrics_init(&w->metrics);
+    CHECK_INT(hw_address_rules_parse(&w->rules, HW_SLICE("127.0.0.0/8"), NULL), ==, HW_OK);
+    trust_open(w);
+    receiver_open(&w->receiver, &w->loop, is_secure ? w->identity : NULL);
+    name_server_open(&w->dns, &w->uv, zone, sizeof(zone) / sizeof(zone[0]));
+    client_open(w, max_connections);
+}
+
+static void world_init(struct world *w, bool is_secure)
+{
+    world_init_with(w, is_secure, 0);
+}
+
+static void on_client_closed(void *data)
+{
+    ((struct world *)data)->is_client_closed = true;
+}
+
+static void on_loop_closed(struct hw_loop *loop)
+{
+    HW_CONTAINER_OF(loop, struct world, loop)->is_loop_closed = true;
+}
+
+static void world_close(struct world *w)
+{
+    hw_client_close(w->client, on_client_closed, w);
+    CHECK(!w->is_client_closed);
+    AWAIT(w, w->is_client_closed);
+    uv_close((uv_handle_t *)&w->receiver.listener, NULL);
+    HW_LIST_EACH_SAFE (at, &w->receiver.sessions)
+        session_close(HW_CONTAINER_OF(at, struct session, link));
+    AWAIT(w, w->receiver.n_open == 0);
+    hw_buf_close(&w->receiver.last);
+    name_server_close(&w->dns);
+    CHECK_NULL(hw_wheel_check(&w->loop.wheel));
+    hw_loop_close(&w->loop, on_loop_closed);
+    uv_run(&w->uv, UV_RUN_DEFAULT);
+    CHECK(w->is_loop_closed);
+    CHECK_INT(uv_loop_close(&w->uv), ==, 0);
+    hw_trust_close(w->trust);
+    hw_identity_close(w->identity);
+    hw_address_rules_close(&w->rules);
+}
+
+static void copy(char *out, size_t size, struct hw_slice from)
+{
+    snprintf(out, size, "%.*s", HW_SLICE_FMT(from));
+}
+
+static void on_posted(struct hw_client_req *req, const struct hw_client_result *result)
+{
+    struct post *p = HW_CONTAINER_OF(req, struct post, req);
+    p->n_done++;
+    CHECK_INT(p->n_done, ==, 1);
+    p->result = *result;
+    copy(p->fields, sizeof(p->fields), result->fields);
+    copy(p->body, sizeof(p->body), result->body);
+    copy(p->retry_after, sizeof(p->retry_after), result->retry_after);
+    if (result->failure == HW_FAILURE_NONE)
+        CHECK_INT(result->status, >=, 200);
+    else
+        CHECK(result->cause.status != HW_OK && result->cause.note[0]);
+    if (p->then)
+        p->then(p);
+}
+
+/* To `host` on the receiver's port, or on another. */
+static void post_to(struct world *w, struct post *p, const char *host, int port)
+{
+    char text[128];
+    struct hw_url_rules rules = { .allow_http_localhost = true, .allow_internal_names = true };
+    struct hw_cause cause = { 0 };
+    memset(p, 0, sizeof(*p));
+    p->w = w;
+    snprintf(text, sizeof(text), "%s://%s:%d/hook", w->is_secure ? "https" : "http", host, port);
+    if (hw_url_parse(&p->url, hw_slice_str(text), &rules, &cause) != HW_OK)
+        CHECK_FAIL("%s: %s", text, cause.note);
+}
+
+static void post_send(struct world *w, struct post *p, const char *host, size_t keep)
+{
+    if (!p->url.text)
+        post_to(w, p, host, w->receiver.port);
+    snprintf(p->head, sizeof(p->head),
+             "POST /hook HTTP/1.1\r\nhost: %s\r\ncontent-length: 13\r\n\r\n", host);
+    struct hw_client_post what = {
+        .url = &p->url,
+        .head = hw_slice_str(p->head),
+        .body = { HW_SLICE("{\"a\":"), HW_SLICE("\"bcd\"} ") },
+        .n_body = 2,
+        .keep_body_bytes = keep,
+    };
+    what.body[1] = hw_slice_str("\"bcde\"}\n");
+    CHECK_INT(hw_client_post(w->client, &p->req, &what, on_posted), ==, HW_OK);
+    CHECK_INT(p->n_done, ==, 0);
+}
+
+static void post_begin(struct world *w, struct post *p, const char *host)
+{
+    memset(p, 0, sizeof(*p));
+    post_send(w, p, host, 4096);
+}
+
+static void post_end(struct post *p)
+{
+    AWAIT(p->w, p->n_done == 1);
+    hw_url_close(&p->url);
+}
+
+static void post(struct world *w, struct post *p, const char *host)
+{
+    post_begin(w, p, host);
+    post_end(p);
+}
+
+static const char *plain_host = "127.0.0.1";
+static const char *secure_host = "a.test";
+
+#define CHECK_DELIVERED(p)                                                                \
+    do {                                                                                  \
+        if ((p)->result.failure != HW_FAILURE_NONE)                                       \
+            CHECK_FAIL("%s", (p)->result.cause.note);                                     \
+    } while (0)
+
+/* ---- deliveries ---- */
+
+static void deliver_and_reuse(bool is_secure, const char *host)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, is_secure);
+    post(&w, &p, host);
+    CHECK_DELIVERED(&p);
+    CHECK_INT(p.result.status, ==, 200);
+    CHECK_STR(p.body, "ok");
+    CHECK_STR(p.fields, "content-length: 2\n");
+    CHECK(!p.result.reused);
+    CHECK_CONTAINS(p.result.address, "127.0.0.1:");
+    CHECK_INT(p.result.connect_ms, >=, 0);
+    CHECK_INT(p.result.first_byte_ms, >=, 0);
+    CHECK_INT(p.result.tls_ms >= 0, ==, is_secure);
+    CHECK(strlen(p.result.tls_version) == (is_secure ? 3u : 0u));
+    CHECK_UINT(hw_client_connections(w.client), ==, 1);
+    CHECK_CONTAINS(hw_buf_str(&w.receiver.last), "\r\n\r\n{\"a\":\"bcde\"}\n");
+    for (int i = 0; i < 5; i++) {
+        post(&w, &p, host);
+        CHECK_DELIVERED(&p);
+        CHECK(p.result.reused);
+        CHECK_INT(p.result.dns_ms, ==, -1);
+        CHECK_INT(p.result.connect_ms, ==, -1);
+    }
+    CHECK_INT(w.receiver.n_accepted, ==, 1);
+    CHECK_INT(w.receiver.n_requests, ==, 6);
+    CHECK_UINT(w.metrics.connections_opened, ==, 1);
+    CHECK_UINT(w.metrics.connections_reused, ==, 5);
+    CHECK_UINT(w.metrics.handshakes_full, ==, is_secure ? 1 : 0);
+    CHECK_UINT(w.metrics.phase[HW_METRIC_FIRST_BYTE].n, ==, 6);
+    world_close(&w);
+}
+
+CASE(delivers_plain_and_reuses)
+{
+    deliver_and_reuse(false, plain_host);
+}
+
+CASE(delivers_over_tls_and_reuses)
+{
+    deliver_and_reuse(true, secure_host);
+}
+
+CASE(delivers_over_tls_to_an_address)
+{
+    deliver_and_reuse(true, "127.0.0.1");
+}
+
+CASE(localhost_needs_no_rule)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, false);
+    hw_address_rules_close(&w.rules);
+    memset(&w.rules, 0, sizeof(w.rules));
+    post(&w, &p, "localhost");
+    CHECK_DELIVERED(&p);
+    world_close(&w);
+}
+
+CASE(any_status_is_a_response_and_fields_are_there)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    w.receiver.answer = "HTTP/1.1 503 Slow down\r\nRetry-After: 120\r\ncontent-length: 0\r\n\r\n";
+    post(&w, &p, secure_host);
+    CHECK_DELIVERED(&p);
+    CHECK_INT(p.result.status, ==, 503);
+    CHECK_STR(p.retry_after, "120");
+    world_close(&w);
+}
+
+static void answer_slowly(struct session *s)
+{
+    s->rest = ANSWER_OK;
+    hw_loop_arm(s->r->loop, &s->timer, 1);
+}
+
+CASE(a_response_byte_by_byte)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    w.receiver.on_request = answer_slowly;
+    post(&w, &p, secure_host);
+    CHECK_DELIVERED(&p);
+    CHECK_STR(p.body, "ok");
+    post(&w, &p, secure_host);
+    CHECK(p.result.reused);
+    world_close(&w);
+}
+
+CASE(sessions_are_resumed)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    for (int i = 0; i < 4; i++) {
+        w.receiver.answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        post(&w, &p, secure_host);
+        CHECK_DELIVERED(&p);
+        CHECK(!p.result.reused);
+        AWAIT(&w, hw_client_connections(w.client) == 0);
+    }
+    CHECK_UINT(w.metrics.handshakes_full, ==, 1);
+    CHECK_UINT(w.metrics.handshakes_resumed, ==, 3);
+    CHECK_INT(w.receiver.n_accepted, ==, 4);
+    world_close(&w);
+}
+
+/* ---- bodies ---- */
+
+CASE(the_body_is_kept_up_to_what_was_asked)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, false);
+    w.receiver.answer = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n0123456789";
+    memset(&p, 0, sizeof(p));
+    post_send(&w, &p, plain_host, 4);
+    post_end(&p);
+    CHECK_STR(p.body, "0123");
+    memset(&p, 0, sizeof(p));
+    post_send(&w, &p, plain_host, 0);
+    post_end(&p);
+    CHECK_STR(p.body, "");
+    CHECK(p.result.reused);
+    world_close(&w);
+}
+
+static void answer_head_only(struct session *s)
+{
+    session_say(s, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome");
+}
+
+CASE(a_body_that_does_not_come_holds_the_callback_for_half_a_second)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, false);
+    w.receiver.on_request = answer_head_only;
+    hw_mono_us began = hw_loop_us();
+    post(&w, &p, plain_host);
+    hw_mono_us took = hw_loop_us() - began;
+    CHECK_DELIVERED(&p);
+    CHECK_STR(p.body, "some");
+    CHECK_UINT(took, >=, 500000);
+    CHECK_UINT(took, <, 2000000);
+    CHECK_UINT(p.result.duration_ms, <, 400);
+    AWAIT(&w, hw_client_connections(w.client) == 0);
+    world_close(&w);
+}
+
+CASE(without_keep_the_outcome_comes_with_the_head_and_the_rest_is_dropped)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, false);
+    w.receiver.on_request = answer_head_only;
+    hw_mono_us began = hw_loop_us();
+    memset(&p, 0, sizeof(p));
+    post_send(&w, &p, plain_host, 0);
+    post_end(&p);
+    CHECK_DELIVERED(&p);
+    CHECK_UINT(hw_loop_us() - began, <, 400000);
+    CHECK_UINT(hw_client_connections(w.client), ==, 1);
+    AWAIT(&w, hw_client_connections(w.client) == 0); /* 500 ms later */
+    CHECK_UINT(hw_loop_us() - began, >=, 500000);
+    world_close(&w);
+}
+
+static void answer_head_and_close(struct session *s)
+{
+    answer_head_only(s);
+    session_close(s);
+}
+
+CASE(a_body_cut_off_is_still_a_success)
+{
+    for (int secure = 0; secure < 2; secure++) {
+        struct world w;
+        struct post p;
+        world_init(&w, secure);
+        w.receiver.on_request = answer_head_and_close;
+        post(&w, &p, secure ? secure_host : plain_host);
+        CHECK_DELIVERED(&p);
+        CHECK_INT(p.result.status, ==, 200);
+        AWAIT(&w, hw_client_connections(w.client) == 0);
+        world_close(&w);
+    }
+}
+
+static char *big_answer(size_t n_body)
+{
+    char *text = malloc(n_body + 100);
+    int n = sprintf(text, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n", n_body);
+    memset(text + n, 'x', n_body);
+    text[(size_t)n + n_body] = '\0';
+    return text;
+}
+
+static void big_body(size_t n_body, bool reused)
+{
+    struct world w;
+    struct post p;
+    char *text = big_answer(n_body);
+    world_init(&w, true);
+    w.receiver.answer = text;
+    memset(&p, 0, sizeof(p));
+    post_send(&w, &p, secure_host, 100);
+    post_end(&p);
+    CHECK_DELIVERED(&p);
+    CHECK_UINT(p.result.body.len, ==, 100);
+    pause_ms(&w, 100);
+    CHECK_UINT(hw_client_connections(w.client), ==, reused ? 1 : 0);
+    post(&w, &p, secure_host);
+    CHECK_INT(p.result.reused, ==, reused);
+    world_close(&w);
+    free(text);
+}
+
+CASE(a_body_of_60_kib_is_drained)
+{
+    big_body(60 * 1024, true);
+}
+
+CASE(a_body_of_a_megabyte_is_dropped)
+{
+    big_body(1024 * 1024, false);
+}
+
+CASE(bytes_behind_the_response_end_the_connection)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, false);
+    w.receiver.answer = ANSWER_OK "HTTP/1.1 200 again\r\n";
+    post(&w, &p, plain_host);
+    CHECK_DELIVERED(&p);
+    AWAIT(&w, hw_client_connections(w.client) == 0);
+    world_close(&w);
+}
+
+/* ---- what goes wrong on a connection ---- */
+
+static void close_now(struct session *s)
+{
+    session_close(s);
+}
+
+static void answer_once_then_close(struct session *s)
+{
+    if (s->n_requests == 1)
+        answer(s);
+    else
+        session_close(s);
+}
+
+static void resend_case(bool is_secure, const char *host)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, is_secure);
+    w.receiver.on_request = answer_once_then_close;
+    post(&w, &p, host);
+    post(&w, &p, host);
+    CHECK_DELIVERED(&p);
+    CHECK(!p.result.reused);
+    CHECK_INT(w.receiver.n_accepted, ==, 2);
+    CHECK_INT(w.receiver.n_requests, ==, 3);
+    CHECK_UINT(hw_client_connections(w.client), ==, 1);
+    world_close(&w);
+}
+
+CASE(a_stale_connection_is_no_attempt)
+{
+    resend_case(false, plain_host);
+    resend_case(true, secure_host);
+}
+
+CASE(a_fresh_connection_closed_is_a_failure)
+{
+    for (int secure = 0; secure < 2; secure++) {
+        struct world w;
+        struct post p;
+        world_init(&w, secure);
+        w.receiver.on_request = close_now;
+        post(&w, &p, secure ? secure_host : plain_host);
+        CHECK_INT(p.result.failure, ==, HW_FAILURE_CONNECT);
+        CHECK_INT(p.result.phase, ==, HW_PHASE_RESPONSE);
+        CHECK_CONTAINS(p.result.cause.note, "before a response");
+        CHECK_INT(w.receiver.n_accepted, ==, 1);
+        world_close(&w);
+    }
+}
+
+static void answer_once_then_close_all(struct session *s)
+{
+    if (s->r->n_requests == 1)
+        answer(s);
+    else
+        session_close(s);
+}
+
+CASE(it_is_sent_again_once_only)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, false);
+    w.receiver.on_request = answer_once_then_close_all;
+    post(&w, &p, plain_host);
+    post(&w, &p, plain_host);
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_CONNECT);
+    CHECK_INT(w.receiver.n_requests, ==, 3);
+    world_close(&w);
+}
+
+static void reset_now(struct session *s)
+{
+    int fd;
+    struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+    CHECK_INT(uv_fileno(&s->stream.uv.handle, &fd), ==, 0);
+    CHECK_INT(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), ==, 0);
+    session_close(s);
+}
+
+CASE(a_reset_is_a_failure)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, false);
+    w.receiver.on_request = reset_now;
+    post(&w, &p, plain_host);
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_CONNECT);
+    CHECK_CONTAINS(p.result.cause.note, "reset");
+    world_close(&w);
+}
+
+static void answer_part_and_close(struct session *s)
+{
+    session_say(s, "HTTP/1.1 200 OK\r\ncontent-le");
+    session_close(s);
+}
+
+CASE(a_head_cut_off_is_a_protocol_failure)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    w.receiver.on_request = answer_part_and_close;
+    post(&w, &p, secure_host);
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_PROTOCOL);
+    CHECK_INT(p.result.phase, ==, HW_PHASE_RESPONSE);
+    world_close(&w);
+}
+
+CASE(what_is_not_http_is_a_protocol_failure)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, false);
+    w.receiver.answer = "SSH-2.0-OpenSSH_9.2\r\n";
+    post(&w, &p, plain_host);
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_PROTOCOL);
+    CHECK_UINT(hw_client_connections(w.client), ==, 0);
+    world_close(&w);
+}
+
+CASE(an_idle_connection_that_is_closed_is_noticed)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    post(&w, &p, secure_host);
+    HW_LIST_EACH_SAFE (at, &w.receiver.sessions)
+        session_close(HW_CONTAINER_OF(at, struct session, link));
+    AWAIT(&w, hw_client_connections(w.client) == 0);
+    post(&w, &p, secure_host);
+    CHECK_DELIVERED(&p);
+    CHECK_INT(w.receiver.n_requests, ==, 2);
+    world_close(&w);
+}
+
+CASE(an_idle_connection_that_speaks_is_dropped)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, false);
+    post(&w, &p, plain_host);
+    HW_LIST_EACH_SAFE (at, &w.receiver.sessions)
+        session_say(HW_CONTAINER_OF(at, struct session, link), "HTTP/1.1 408 Too slow\r\n\r\n");
+    AWAIT(&w, hw_client_connections(w.client) == 0);
+    world_close(&w);
+}
+
+/* ---- certificates ---- */
+
+CASE(a_certificate_for_another_name_is_a_tls_failure)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    zone[3].a[0] = "127.0.0.1";
+    post(&w, &p, "inside.test");
+    zone[3].a[0] = "10.1.2.3";
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_TLS);
+    CHECK_INT(p.result.phase, ==, HW_PHASE_TLS);
+    CHECK_CONTAINS(p.result.cause.note, "another name");
+    CHECK_INT(w.receiver.n_requests, ==, 0);
+    world_close(&w);
+}
+
+CASE(a_plain_server_is_a_tls_failure)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    w.receiver.identity = NULL;
+    post_begin(&w, &p, secure_host);
+    AWAIT(&w, w.receiver.n_open == 1);
+    AWAIT(&w, hw_buf_len(&HW_CONTAINER_OF(hw_list_first(&w.receiver.sessions), struct session,
+                                          link)->in) > 0);
+    session_say(HW_CONTAINER_OF(hw_list_first(&w.receiver.sessions), struct session, link),
+                "HTTP/1.1 400 Bad Request\r\n\r\n");
+    post_end(&p);
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_TLS);
+    world_close(&w);
+}
+
+/* ---- time-outs, one a phase ---- */
+
+static void check_timeout(struct post *p, enum hw_phase phase)
+{
+    CHECK_INT(p->result.failure, ==, HW_FAILURE_TIMEOUT);
+    CHECK_STR(hw_phase_text(p->result.phase), hw_phase_text(phase));
+    CHECK_INT(p->result.cause.status, ==, HW_ETIMEDOUT);
+    CHECK_CONTAINS(p->result.cause.note, "within 0.4 s");
+    CHECK_UINT(p->result.duration_ms, >=, TIMEOUT_MS);
+    CHECK_UINT(p->result.duration_ms, <, TIMEOUT_MS + 1500);
+}
+
+CASE(timeout_of_dns)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    post(&w, &p, "silent.test");
+    check_timeout(&p, HW_PHASE_DNS);
+    world_close(&w);
+}
+
+/* A listener whose queue is full drops what comes. */
+CASE(timeout_of_connect)
+{
+    struct world w;
+    struct post p;
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    socklen_t n = sizeof(address);
+    int clients[8];
+    world_init(&w, true);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_INT(bind(fd, (struct sockaddr *)&address, sizeof(address)), ==, 0);
+    CHECK_INT(listen(fd, 0), ==, 0);
+    CHECK_INT(getsockname(fd, (struct sockaddr *)&address, &n), ==, 0);
+    for (int i = 0; i < 8; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(clients[i], (struct sockaddr *)&address, sizeof(address));
+    }
+    pause_ms(&w, 20);
+    post_to(&w, &p, secure_host, ntohs(address.sin_port));
+    post_send(&w, &p, secure_host, 0);
+    post_end(&p);
+    check_timeout(&p, HW_PHASE_CONNECT);
+    for (int i = 0; i < 8; i++)
+        close(clients[i]);
+    close(fd);
+    world_close(&w);
+}
+
+CASE(timeout_of_tls)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    w.receiver.accepts_silently = true;
+    post(&w, &p, secure_host);
+    check_timeout(&p, HW_PHASE_TLS);
+    CHECK_UINT(hw_client_connections(w.client), ==, 0);
+    world_close(&w);
+}
+
+CASE(timeout_of_send)
+{
+    struct world w;
+    struct post p;
+    char *big = calloc(1, 32 << 20);
+    world_init(&w, false);
+    w.receiver.accepts_silently = true;
+    post_to(&w, &p, plain_host, w.receiver.port);
+    struct hw_client_post what = { .url = &p.url, .head = HW_SLICE("POST / HTTP/1.1\r\n\r\n"),
+                                   .body = { hw_slice(big, 32 << 20) }, .n_body = 1 };
+    CHECK_INT(hw_client_post(w.client, &p.req, &what, on_posted), ==, HW_OK);
+    post_end(&p);
+    check_timeout(&p, HW_PHASE_SEND);
+    world_close(&w);
+    free(big);
+}
+
+static void say_nothing(struct session *s)
+{
+    (void)s;
+}
+
+static void say_interim(struct session *s)
+{
+    session_say(s, "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200");
+}
+
+CASE(timeout_of_response)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    w.receiver.on_request = say_nothing;
+    post(&w, &p, secure_host);
+    check_timeout(&p, HW_PHASE_RESPONSE);
+    w.receiver.on_request = say_interim; /* nothing restarts the clock */
+    post(&w, &p, secure_host);
+    check_timeout(&p, HW_PHASE_RESPONSE);
+    world_close(&w);
+}
+
+/* ---- a response before the request was taken ---- */
+
+static void on_big_request(struct session *s)
+{
+    CHECK_FAIL("it was not meant to be read: %d", s->n_requests);
+}
+
+CASE(an_early_response_counts_and_the_connection_is_not_used_again)
+{
+    struct world w;
+    struct post p;
+    char *big = calloc(1, 32 << 20);
+    world_init(&w, false);
+    w.receiver.on_request = on_big_request;
+    w.receiver.accepts_silently = true;
+    post_to(&w, &p, plain_host, w.receiver.port);
+    struct hw_client_post what = {
+        .url = &p.url,
+        .head = HW_SLICE("POST / HTTP/1.1\r\ncontent-length: 33554432\r\n\r\n"),
+        .body = { hw_slice(big, 32 << 20) },
+        .n_body = 1
+    };
+    CHECK_INT(hw_client_post(w.client, &p.req, &what, on_posted), ==, HW_OK);
+    AWAIT(&w, w.receiver.n_open == 1);
+    session_say(HW_CONTAINER_OF(hw_list_first(&w.receiver.sessions), struct session, link),
+                "HTTP/1.1 413 Too large\r\ncontent-length: 0\r\n\r\n");
+    post_end(&p);
+    CHECK_DELIVERED(&p);
+    CHECK_INT(p.result.status, ==, 413);
+    CHECK_UINT(hw_client_connections(w.client), ==, 0);
+    world_close(&w);
+    free(big);
+}
+
+/* ---- names and addresses ---- */
+
+CASE(names_that_do_not_resolve)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    post(&w, &p, "nowhere.test");
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_DNS);
+    CHECK_INT(p.result.phase, ==, HW_PHASE_DNS);
+    CHECK_INT(p.result.dns_ms, >=, 0);
+    post(&w, &p, "broken.test");
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_DNS);
+    CHECK_UINT(hw_client_connections(w.client), ==, 0);
+    world_close(&w);
+}
+
+CASE(refused_addresses)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    post(&w, &p, "inside.test");
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_REFUSED_ADDRESS);
+    CHECK_CONTAINS(p.result.cause.note, "10.1.2.3");
+    post(&w, &p, "10.9.9.9");
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_REFUSED_ADDRESS);
+    CHECK_UINT(hw_client_connections(w.client), ==, 0);
+    post(&w, &p, "mixed.test"); /* its allowed one only */
+    CHECK_DELIVERED(&p);
+    world_close(&w);
+}
+
+CASE(the_next_address_is_tried)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    post(&w, &p, "two.test"); /* nobody listens on 127.0.0.9 */
+    CHECK_DELIVERED(&p);
+    CHECK_CONTAINS(p.result.address, "127.0.0.1:");
+    world_close(&w);
+}
+
+CASE(a_refused_connection)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    post(&w, &p, "127.0.0.1");
+    post_to(&w, &p, "127.0.0.9", w.receiver.port);
+    post_send(&w, &p, "127.0.0.9", 0);
+    post_end(&p);
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_CONNECT);
+    CHECK_INT(p.result.phase, ==, HW_PHASE_CONNECT);
+    CHECK_CONTAINS(p.result.cause.note, "connection refused");
+    CHECK_CONTAINS(p.result.cause.note, "127.0.0.9:");
+    CHECK_CONTAINS(p.result.address, "127.0.0.9:");
+    world_close(&w);
+}
+
+/* ---- many ---- */
+
+CASE(many_to_one_origin)
+{
+    enum { N = 300 };
+    struct world w;
+    static struct post p[N];
+    world_init(&w, true);
+    for (int i = 0; i < N; i++)
+        post_begin(&w, &p[i], secure_host);
+    for (int i = 0; i < N; i++)
+        post_end(&p[i]);
+    for (int i = 0; i < N; i++)
+        CHECK_DELIVERED(&p[i]);
+    CHECK_INT(w.receiver.n_requests, ==, N);
+    CHECK_UINT(w.metrics.connections_opened + w.metrics.connections_reused, ==, N);
+    CHECK_UINT(w.metrics.connections_reused, >, 0);
+    world_close(&w);
+}
+
+/* One receiver hangs with everything it gets; another is not made to wait for it. */
+CASE(a_hanging_origin_does_not_hold_up_another)
+{
+    enum { N = 200 };
+    struct world w;
+    struct receiver hanging;
+    static struct post p[N];
+    struct post healthy;
+    world_init(&w, true);
+    receiver_open(&hanging, &w.loop, w.identity);
+    hanging.accepts_silently = true;
+    for (int i = 0; i < N; i++) {
+        post_to(&w, &p[i], secure_host, hanging.port);
+        post_send(&w, &p[i], secure_host, 0);
+    }
+    pause_ms(&w, 20);
+    CHECK_UINT(hw_client_connections(w.client), <=, HW_CLIENT_OPENING_MIN);
+    hw_mono_us began = hw_loop_us();
+    post(&w, &healthy, "127.0.0.1");
+    CHECK_DELIVERED(&healthy);
+    CHECK_UINT(hw_loop_us() - began, <, 300000);
+    uv_close((uv_handle_t *)&hanging.listener, NULL);
+    HW_LIST_EACH_SAFE (at, &hanging.sessions)
+        session_close(HW_CONTAINER_OF(at, struct session, link));
+    for (int i = 0; i < N; i++) { /* nobody listens any more */
+        post_end(&p[i]);
+        CHECK_INT(p[i].result.failure, !=, HW_FAILURE_NONE);
+        CHECK_UINT(p[i].result.duration_ms, <, TIMEOUT_MS + 1500);
+    }
+    AWAIT(&w, hanging.n_open == 0);
+    hw_buf_close(&hanging.last);
+    world_close(&w);
+}
+
+/* Waiting for leave to open a connection is not part of the attempt. */
+CASE(who_waits_takes_what_comes_free_and_is_not_charged)
+{
+    enum { N = 20 };
+    struct world w;
+    static struct post p[N];
+    world_init_with(&w, false, 1); /* one connection for all */
+    w.receiver.on_request = answer_slowly;
+    hw_mono_us began = hw_loop_us();
+    for (int i = 0; i < N; i++)
+        post_begin(&w, &p[i], plain_host);
+    for (int i = 0; i < N; i++) {
+        post_end(&p[i]);
+        CHECK_DELIVERED(&p[i]);
+        CHECK_INT(p[i].result.reused, ==, i > 0);
+    }
+    CHECK_UINT(hw_loop_us() - began, >, TIMEOUT_MS * 1000);
+    CHECK_INT(w.receiver.n_accepted, ==, 1);
+    world_close(&w);
+}
+
+CASE(at_the_bound_the_oldest_idle_connection_makes_room)
+{
+    struct world w;
+    struct post p;
+    world_init_with(&w, true, 2);
+    post(&w, &p, "a.test");
+    post(&w, &p, "127.0.0.1");
+    CHECK_UINT(hw_client_connections(w.client), ==, 2);
+    post(&w, &p, "two.test");
+    CHECK_DELIVERED(&p);
+    CHECK_UINT(hw_client_connections(w.client), ==, 2);
+    post(&w, &p, "127.0.0.1");
+    CHECK(p.result.reused);
+    world_close(&w);
+}
+
+static void use_up_descriptors(int *fds, int n)
+{
+    for (int i = 0; i < n; i++)
+        fds[i] = -1;
+    for (int i = 0; i < n; i++) {
+        fds[i] = open("/dev/null", O_RDONLY);
+        if (fds[i] < 0)
+            return;
+    }
+    CHECK_FAIL("there are more than %d descriptors", n);
+}
+
+CASE(without_descriptors_it_is_our_fault)
+{
+    enum { N = 128 };
+    struct world w;
+    struct post p;
+    int fds[N];
+    struct rlimit was, small = { .rlim_cur = 64 };
+    getrlimit(RLIMIT_NOFILE, &was);
+    small.rlim_max = was.rlim_max;
+    world_init(&w, true);
+    setrlimit(RLIMIT_NOFILE, &small);
+    use_up_descriptors(fds, N);
+    post(&w, &p, "127.0.0.1");
+    setrlimit(RLIMIT_NOFILE, &was);
+    for (int i = 0; i < N && fds[i] >= 0; i++)
+        close(fds[i]);
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_INTERNAL);
+    CHECK_CONTAINS(p.result.cause.note, "too many open files");
+    post(&w, &p, "127.0.0.1");
+    CHECK_DELIVERED(&p);
+    world_close(&w);
+}
+
+/* ---- calls inside callbacks, and the end ---- */
+
+static struct post second_post;
+
+static void post_again(struct post *p)
+{
+    post_begin(p->w, &second_post, secure_host);
+    CHECK_STR(p->body, "ok"); /* was copied; the result itself is still whole */
+}
+
+CASE(a_post_inside_a_callback)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    memset(&p, 0, sizeof(p));
+    post_send(&w, &p, secure_host, 4096);
+    p.then = post_again;
+    post_end(&p);
+    post_end(&second_post);
+    CHECK_DELIVERED(&second_post);
+    CHECK_INT(w.receiver.n_accepted, ==, 1);
+    CHECK(second_post.result.reused);
+    world_close(&w);
+}
+
+CASE(closing_with_work_under_way)
+{
+    struct world w;
+    static struct post p[100];
+    world_init(&w, true);
+    w.receiver.on_request = say_nothing;
+    const char *hosts[] = { "a.test", "silent.test", "127.0.0.1", "two.test" };
+    for (int i = 0; i < 100; i++)
+        post_begin(&w, &p[i], hosts[i % 4]);
+    pause_ms(&w, 30);
+    for (int i = 0; i < 100; i++)
+        CHECK_INT(p[i].n_done, ==, 0);
+    world_close(&w);
+    for (int i = 0; i < 100; i++) {
+        CHECK_INT(p[i].n_done, ==, 1);
+        CHECK_INT(p[i].result.failure, ==, HW_FAILURE_INTERNAL);
+        CHECK_INT(p[i].result.cause.status, ==, HW_ECANCELED);
+        hw_url_close(&p[i].url);
+    }
+}
+
+CASE(closing_at_once)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    post_begin(&w, &p, secure_host);
+    world_close(&w);
+    CHECK_INT(p.n_done, ==, 1);
+    CHECK_INT(p.result.cause.status, ==, HW_ECANCELED);
+    hw_url_close(&p.url);
+}
+
+static void close_client(struct post *p)
+{
+    struct hw_client_post what = { .url = &p->url };
+    hw_client_close(p->w->client, on_client_closed, p->w);
+    CHECK_INT(hw_client_post(p->w->client, &second_post.req, &what, on_posted), ==,
+              HW_ECANCELED);
+}
+
+CASE(closing_inside_a_callback)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    memset(&p, 0, sizeof(p));
+    post_send(&w, &p, secure_host, 4096);
+    p.then = close_client;
+    post_end(&p);
+    AWAIT(&w, w.is_client_closed);
+    w.is_client_closed = false;
+    client_open(&w, 0); /* world_close wants one to close */
+    world_close(&w);
+}
