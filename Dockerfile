@@ -20,7 +20,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libuv1t64 libcares2 \
         libhiredis1.1.0 libjansson4 libllhttp9.2 redis-server \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
-    && useradd --system --uid 10420 --no-create-home --shell /usr/sbin/nologin hookwheel \
+    && useradd --uid 10420 --no-create-home --shell /usr/sbin/nologin hookwheel \
     && install -d -o hookwheel -g hookwheel -m 0700 /var/lib/hookwheel
 COPY --from=build /build/hookwheel /usr/local/bin/hookwheel
 USER hookwheel

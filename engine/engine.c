@@ -348,6 +348,7 @@ enum hw_status hw_engine_start(struct hw_engine *e, struct hw_cause *cause)
     enum hw_status status;
 
     hw_wheel_entry_init(&e->ask_again, hw_engine_on_ask_again);
+    e->started_at = hw_loop_now(&e->loop);
     e->loop.lag_cb = on_lag;
     e->loop.lag_data = e;
     hw_turn_hook_add(&e->loop, &e->pump, hw_engine_on_pump);

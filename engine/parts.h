@@ -74,6 +74,8 @@ struct hw_engine {
     /* Where we stand. */
     bool is_joined;               /* the store knows us */
     bool is_running;              /* ours, loaded, compared: events are taken */
+    bool has_run;                 /* it was running at least once */
+    hw_mono_ms started_at;
     bool is_refused;              /* this engine must not run here */
     struct hw_durability_ask ask;  /* how this Redis keeps data */
     struct hw_wheel_entry ask_again;
@@ -131,6 +133,7 @@ void hw_engine_note_trouble(struct hw_engine *e, enum hw_trouble_place place,
                             enum hw_redis_trouble trouble, const struct hw_cause *cause);
 /* Tell the observer if readiness or its reason has changed. */
 void hw_engine_look_ready(struct hw_engine *e);
+bool hw_engine_is_quiet(struct hw_engine *e);
 void hw_engine_readiness(void *data, struct hw_backend_readiness *out);
 
 #endif

@@ -98,7 +98,10 @@ static void on_redis_down(void *data, const struct hw_cause *cause)
     struct hw_engine_event event = hw_engine_event_make(HW_EVENT_REDIS_DOWN);
     bool is_news = e->down_text[0] == '\0' || e->is_running;
 
-    snprintf(e->down_text, sizeof e->down_text, "%s", cause->note);
+    if (hw_engine_is_quiet(e))
+        is_news = false;
+    else
+        snprintf(e->down_text, sizeof e->down_text, "%s", cause->note);
     e->is_running = e->is_waiting_for_judgement = false;
     hw_members_down(e->members);
     hw_schedule_stop(e->schedule);
@@ -138,7 +141,7 @@ static void run(struct hw_engine *e)
 {
     if (e->phase != HW_ENGINE_STARTED || e->is_refused)
         return;
-    e->is_running = true;
+    e->is_running = e->has_run = true;
     hw_keeper_activate(&e->keeper, true);
     hw_intake_void(&e->intake);
     hw_ingest_start(e->ingest);

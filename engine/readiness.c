@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { MOVES_WITHIN_MS = 10000 };
+enum { MOVES_WITHIN_MS = 10000, QUIET_START_MS = 2000 };
 
 void hw_engine_tell(struct hw_engine *e, struct hw_engine_event event)
 {
@@ -97,13 +97,13 @@ static void reason_of(struct hw_engine *e, char *out, size_t size)
     else if (e->durability_line[0] != '\0' && e->verdict == HW_DURABILITY_REFUSED)
         snprintf(out, size, "%s", e->durability_line);
     else if (note != NULL)
-        snprintf(out, size, "%s (%s)", advice(note->trouble), note->text);
+        snprintf(out, size, "%s (%.100s)", advice(note->trouble), note->text);
     else if (!e->is_joined)
         snprintf(out, size, "joining the installation");
     else if (!hw_registry_is_loaded(e->registry))
         snprintf(out, size, "loading the webhooks");
     else if (!e->is_running)
-        snprintf(out, size, "comparing with Redis after a lost connection");
+        snprintf(out, size, e->has_run ? "comparing with Redis after a lost connection" : "starting");
     else if (!has_moved_lately(e, hw_loop_now(&e->loop)))
         snprintf(out, size, "Redis has not answered for %d s", MOVES_WITHIN_MS / 1000);
     else
@@ -121,6 +121,12 @@ void hw_engine_readiness(void *data, struct hw_backend_readiness *out)
              e->verdict == HW_DURABILITY_SAFE ? "" : e->durability_line);
 }
 
+/* The first moments need no report of their own: what is wrong still is when they are over. */
+bool hw_engine_is_quiet(struct hw_engine *e)
+{
+    return !e->has_run && hw_loop_now(&e->loop) < e->started_at + QUIET_START_MS;
+}
+
 void hw_engine_look_ready(struct hw_engine *e)
 {
     struct hw_engine_event event;
@@ -131,6 +137,8 @@ void hw_engine_look_ready(struct hw_engine *e)
         return;
     reason_of(e, reason, sizeof reason);
     is_ready = reason[0] == '\0';
+    if (!is_ready && hw_engine_is_quiet(e))
+        return;
     if (e->was_told && is_ready == e->was_ready && strcmp(reason, e->told_reason) == 0)
         return;
     e->was_told = true;

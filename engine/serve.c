@@ -35,7 +35,8 @@ struct serve {
     uv_async_t finish;        /* the engine has drained, or must not run: close it */
     struct hw_engine *engine; /* owned */
     char token[HW_ROOT_TOKEN_MAX];
-    bool was_ready; /* the service manager has been told */
+    bool made_token; /* on this start */
+    bool was_ready;  /* the service manager has been told */
     bool is_stopping;
     bool is_finished;
     int exit_code;
@@ -65,7 +66,6 @@ static enum hw_status find_token(struct serve *s, struct hw_cause *cause)
 {
     struct hw_options *o = &s->options;
     enum hw_status status = HW_OK;
-    bool was_made = false;
 
     if (o->config.api_token != NULL)
         return HW_OK;
@@ -75,10 +75,7 @@ static enum hw_status find_token(struct serve *s, struct hw_cause *cause)
         /* A check leaves nothing behind; the token that a start would make is good. */
         memset(s->token, 'x', 16);
     } else {
-        status = hw_root_token_keep(o->config.data_dir, s->token, &was_made, cause);
-        if (status == HW_OK && was_made)
-            hw_log_line(&s->log, HW_LOG_INFO, "root_token_made",
-                        "made a root token: see %s/root-token", o->config.data_dir);
+        status = hw_root_token_keep(o->config.data_dir, s->token, &s->made_token, cause);
     }
     o->config.api_token = s->token;
     return status;
@@ -145,6 +142,9 @@ static void on_engine_event(void *data, const struct hw_engine_event *event)
 {
     struct serve *s = data;
 
+    /* Of what cannot run the reason is said, once; not that it has stopped too. */
+    if (event->kind == HW_EVENT_STOPPED && s->exit_code != 0)
+        return;
     hw_log_event(&s->log, event);
     if (event->kind == HW_EVENT_READY && !s->was_ready) {
         s->was_ready = true;
@@ -196,6 +196,9 @@ static enum hw_status begin(struct serve *s, struct hw_cause *cause)
     status = hw_engine_start(s->engine, cause);
     if (status != HW_OK)
         uv_async_send(&s->finish);
+    else if (s->made_token)
+        hw_log_line(&s->log, HW_LOG_INFO, "root_token_made",
+                    "made a root token: see %s/root-token", s->options.config.data_dir);
     return status;
 }
 

@@ -236,7 +236,7 @@ trap 'exit 130' INT TERM
 release=$(system_release)
 case $release in
 12 | 13) ;;
-*) stop "this system is neither Debian 12 nor 13: install the libraries that the README names by hand" ;;
+*) stop "this system is neither Debian 12 nor 13: install libuv, c-ares, llhttp, hiredis, jansson, mbedTLS 3.6, redis-server, cmake and a C compiler by hand; then cmake -DHOOKWHEEL_SYSTEM_MBEDTLS=ON" ;;
 esac
 
 install_packages

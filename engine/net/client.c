@@ -81,11 +81,12 @@ static void on_permits(struct hw_permits *p)
 static void conn_drop(struct hw_client *c, struct hw_conn *conn)
 {
     struct hw_pool_origin *o = conn->origin;
+    o->n_users++;
     conn->user = NULL;
     hw_pool_drop(&c->pool, conn);
     origin_queue(c, o);
     on_permits(&c->permits); /* a descriptor is free */
-    hw_pool_tidy(&c->pool, o);
+    hw_pool_leave(&c->pool, o);
 }
 
 /* Nothing of ours refers to it afterwards.  Its connection, if any, is left to the caller. */
@@ -106,7 +107,7 @@ static void req_detach(struct hw_client_req *req)
     req->conn = NULL;
     req->origin = NULL;
     req->state = HW_CLIENT_DONE;
-    hw_pool_tidy(&c->pool, o);
+    hw_pool_leave(&c->pool, o);
 }
 
 static void result_times(struct hw_client_result *res, const struct hw_client_req *req,
@@ -142,13 +143,10 @@ static void req_fail(struct hw_client_req *req, enum hw_failure failure, enum hw
     struct hw_client_result res = { .failure = failure, .phase = phase, .cause = *cause };
     result_times(&res, req, conn, hw_loop_us());
     res.tls_version = tls_version(conn);
-    struct hw_pool_origin *o = req->origin;
-    o->n_open++; /* both of the next steps may otherwise be its last */
-    req_detach(req);
+    req->conn = NULL;
     if (conn)
         conn_drop(c, conn);
-    o->n_open--;
-    hw_pool_tidy(&c->pool, o);
+    req_detach(req);
     req->cb(req, &res);
 }
 
@@ -286,21 +284,16 @@ static struct hw_client_req *origin_next(const struct hw_pool_origin *o)
 /* One connection for the origin whose turn it is; false: there is no descriptor. */
 static bool origin_open_one(struct hw_client *c, struct hw_pool_origin *o)
 {
-    struct hw_client_req *req = origin_next(o);
-    struct hw_conn *idle = hw_pool_lease(&c->pool, o);
-    if (!idle && !hw_pool_reserve(&c->pool, o, false))
+    bool wants_more = origin_wants_more(o); /* they may have been served meanwhile */
+    if (wants_more && !hw_pool_reserve(&c->pool, o, false))
         return false;
     hw_list_unlink(&o->turn);
-    o->n_open++; /* what follows may end it all */
-    if (!idle)
-        req_begin(req);
-    else if (req_send_reused(req, idle) != HW_OK)
-        req_fail_memory(req);
-    o->n_open--;
-    if (c->is_closing)
+    if (!wants_more)
         return true;
+    o->n_users++; /* what follows may fail and end everything it has */
+    req_begin(origin_next(o));
     origin_queue(c, o); /* behind the others */
-    hw_pool_tidy(&c->pool, o);
+    hw_pool_leave(&c->pool, o);
     return true;
 }
 
@@ -552,7 +545,7 @@ enum hw_status hw_client_post(struct hw_client *c, struct hw_client_req *req,
     if (c->is_closing)
         return HW_ECANCELED;
     req_init(req, c, what, cb);
-    req->origin = hw_pool_origin_of(&c->pool, what->url);
+    req->origin = hw_pool_visit(&c->pool, what->url);
     if (!req->origin)
         return HW_ENOMEM;
     hw_list_push_back(&req->origin->waiting, &req->link);
@@ -563,8 +556,9 @@ enum hw_status hw_client_post(struct hw_client *c, struct hw_client_req *req,
     }
     if (req_send_reused(req, idle) == HW_OK)
         return HW_OK;
-    req_detach(req);
+    req->conn = NULL;
     conn_drop(c, idle);
+    req_detach(req);
     return HW_ENOMEM;
 }
 

@@ -63,12 +63,14 @@ static struct hw_pool_origin *origin_make(struct hw_pool *p, const struct hw_url
     return NULL;
 }
 
-struct hw_pool_origin *hw_pool_origin_of(struct hw_pool *p, const struct hw_url *url)
+struct hw_pool_origin *hw_pool_visit(struct hw_pool *p, const struct hw_url *url)
 {
     struct hw_map_entry *e = hw_map_find(&p->origins, url->origin);
-    if (!e)
-        return origin_make(p, url);
-    struct hw_pool_origin *o = HW_CONTAINER_OF(e, struct hw_pool_origin, entry);
+    struct hw_pool_origin *o = e ? HW_CONTAINER_OF(e, struct hw_pool_origin, entry)
+                                 : origin_make(p, url);
+    if (!o)
+        return NULL;
+    o->n_users++;
     if (hw_list_is_linked(&o->quiet)) {
         hw_list_unlink(&o->quiet);
         p->n_quiet--;
@@ -76,9 +78,9 @@ struct hw_pool_origin *hw_pool_origin_of(struct hw_pool *p, const struct hw_url 
     return o;
 }
 
-void hw_pool_tidy(struct hw_pool *p, struct hw_pool_origin *o)
+static void origin_tidy(struct hw_pool *p, struct hw_pool_origin *o)
 {
-    if (o->n_open > 0 || !hw_list_is_empty(&o->waiting) || hw_list_is_linked(&o->quiet))
+    if (o->n_open > 0 || o->n_users > 0)
         return;
     if (!o->target.ticket) {
         origin_free(p, o);
@@ -88,6 +90,12 @@ void hw_pool_tidy(struct hw_pool *p, struct hw_pool_origin *o)
     hw_list_push_back(&p->quiet, &o->quiet);
     if (++p->n_quiet > HW_POOL_QUIET_MAX)
         origin_free(p, HW_CONTAINER_OF(hw_list_first(&p->quiet), struct hw_pool_origin, quiet));
+}
+
+void hw_pool_leave(struct hw_pool *p, struct hw_pool_origin *o)
+{
+    o->n_users--;
+    origin_tidy(p, o);
 }
 
 /* ---- tickets ---- */
@@ -129,13 +137,6 @@ static void pool_arm_too_old(struct hw_pool *p)
     hw_loop_arm(p->loop, &p->too_old, due > now ? due - now : 0);
 }
 
-static void pool_drop_and_tidy(struct hw_pool *p, struct hw_conn *c)
-{
-    struct hw_pool_origin *o = c->origin;
-    hw_pool_drop(p, c);
-    hw_pool_tidy(p, o);
-}
-
 static void on_too_old(struct hw_wheel_entry *e)
 {
     struct hw_pool *p = HW_CONTAINER_OF(e, struct hw_pool, too_old);
@@ -145,7 +146,7 @@ static void on_too_old(struct hw_wheel_entry *e)
         struct hw_conn *c = HW_CONTAINER_OF(oldest, struct hw_conn, in_idle);
         if (c->idle_since + HW_POOL_IDLE_MS > now)
             break;
-        pool_drop_and_tidy(p, c);
+        hw_pool_drop(p, c);
     }
     pool_arm_too_old(p);
 }
@@ -176,7 +177,7 @@ bool hw_pool_evict(struct hw_pool *p)
     struct hw_list *oldest = hw_list_first(&p->by_idle);
     if (!oldest)
         return false;
-    pool_drop_and_tidy(p, HW_CONTAINER_OF(oldest, struct hw_conn, in_idle));
+    hw_pool_drop(p, HW_CONTAINER_OF(oldest, struct hw_conn, in_idle));
     return true;
 }
 
@@ -231,4 +232,5 @@ void hw_pool_drop(struct hw_pool *p, struct hw_conn *c)
     if (!c->is_ready)
         o->n_opening--;
     hw_conn_close(c);
+    origin_tidy(p, o);
 }

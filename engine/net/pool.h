@@ -12,7 +12,7 @@
  *           over by the connection that is made (add), or given up (release).  drop ends
  *           a connection and its count.
  * Memory    owns origins; connections free themselves once closed.
- * Lifetime  init; close with no connection and nobody waiting.
+ * Lifetime  init; close with no connection and no user.
  */
 #ifndef HW_NET_POOL_H
 #define HW_NET_POOL_H
@@ -45,6 +45,7 @@ struct hw_pool_origin {
     struct hw_list idle;       /* connections, newest first */
     struct hw_conn_target target;
     char *name;       /* owned: "https://host:port" */
+    size_t n_users;   /* requests and callers on the stack that refer to it */
     size_t n_opening; /* of n_open: not established yet */
     size_t n_open;    /* descriptors reserved or in use */
 };
@@ -53,12 +54,11 @@ void hw_pool_init(struct hw_pool *p, struct hw_loop *loop, struct hw_trust *trus
                   size_t max_open);
 void hw_pool_close(struct hw_pool *p);
 
-/* Find or make the origin of `url`; NULL: out of memory.  It may go whenever nothing waits
- * for it and it has no connection: see hw_pool_tidy. */
-struct hw_pool_origin *hw_pool_origin_of(struct hw_pool *p, const struct hw_url *url);
+/* Find or make the origin of `url`, with one user more; NULL: out of memory. */
+struct hw_pool_origin *hw_pool_visit(struct hw_pool *p, const struct hw_url *url);
 
-/* After something has left the origin: forget it if nothing is left. */
-void hw_pool_tidy(struct hw_pool *p, struct hw_pool_origin *o);
+/* One user less.  Without users and connections an origin is forgotten. */
+void hw_pool_leave(struct hw_pool *p, struct hw_pool_origin *o);
 
 /* The newest idle connection, yours until given back or dropped; NULL: none. */
 struct hw_conn *hw_pool_lease(struct hw_pool *p, struct hw_pool_origin *o);
@@ -71,7 +71,7 @@ void hw_pool_release(struct hw_pool *p, struct hw_pool_origin *o); /* it will no
 void hw_pool_add(struct hw_pool *p, struct hw_pool_origin *o, struct hw_conn *c);
 void hw_pool_established(struct hw_pool *p, struct hw_conn *c);
 
-/* Close it, whatever it is doing; the origin is for the caller to tidy. */
+/* Close it, whatever it is doing.  May be the end of its origin. */
 void hw_pool_drop(struct hw_pool *p, struct hw_conn *c);
 
 /* Close the oldest idle connection; false: there is none. */

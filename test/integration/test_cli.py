@@ -69,6 +69,12 @@ class Calls(InFolder):
                            "bad_type")
         self.check_refused(run("listen", "--secret", "nonsense"), "whsec_")
 
+    def test_a_port_in_use_is_one_line(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = "127.0.0.1:%d" % taken.getsockname()[1]
+            self.check_refused(run("serve", "--listen", address, "--data-dir", self.path("data"),
+                                   "--redis-url", "redis://127.0.0.1:1"), address)
+
     def test_check_says_yes_and_leaves_nothing_behind(self):
         data = self.path("data")
         result = run("serve", "--check", "--data-dir", data)

@@ -11,7 +11,10 @@
 #include "support/name_server.h"
 #include "tls/trust.h"
 
-enum { TIMEOUT_MS = 400 };
+enum {
+    TIMEOUT_MS = 400,        /* where a timeout is wanted */
+    PATIENT_MS = 10 * 1000,  /* where none is, however busy the machine */
+};
 
 #define ANSWER_OK "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -257,19 +260,20 @@ static void trust_open(struct world *w)
     unlink(path);
 }
 
-static void client_open(struct world *w, size_t max_connections)
+static void client_open(struct world *w, size_t max_connections, uint64_t timeout_ms)
 {
     struct hw_cause cause = { 0 };
     struct hw_client_options options = {
         .trust = w->trust, .rules = &w->rules, .metrics = &w->metrics,
-        .timeout_ms = TIMEOUT_MS, .max_connections = max_connections,
+        .timeout_ms = timeout_ms, .max_connections = max_connections,
         .dns_servers = w->dns.text,
     };
     if (hw_client_open(&w->client, &w->loop, &options, &cause) != HW_OK)
         CHECK_FAIL("%s", cause.note);
 }
 
-static void world_init_with(struct world *w, bool is_secure, size_t max_connections)
+static void world_init_with(struct world *w, bool is_secure, size_t max_connections,
+                            uint64_t timeout_ms)
 {
     memset(w, 0, sizeof(*w));
     w->is_secure = is_secure;
@@ -280,12 +284,17 @@ static void world_init_with(struct world *w, bool is_secure, size_t max_connecti
     trust_open(w);
     receiver_open(&w->receiver, &w->loop, is_secure ? w->identity : NULL);
     name_server_open(&w->dns, &w->uv, zone, sizeof(zone) / sizeof(zone[0]));
-    client_open(w, max_connections);
+    client_open(w, max_connections, timeout_ms);
 }
 
 static void world_init(struct world *w, bool is_secure)
 {
-    world_init_with(w, is_secure, 0);
+    world_init_with(w, is_secure, 0, PATIENT_MS);
+}
+
+static void world_init_hasty(struct world *w, bool is_secure)
+{
+    world_init_with(w, is_secure, 0, TIMEOUT_MS);
 }
 
 static void on_client_closed(void *data)
@@ -764,7 +773,7 @@ CASE(what_is_not_http_is_a_protocol_failure)
     struct world w;
     struct post p;
     world_init(&w, false);
-    w.receiver.answer = "SSH-2.0-OpenSSH_9.2\r\n";
+    w.receiver.answer = "SSH-2.0-OpenSSH_9.2\r\n\r\n";
     post(&w, &p, plain_host);
     CHECK_INT(p.result.failure, ==, HW_FAILURE_PROTOCOL);
     CHECK_UINT(hw_client_connections(w.client), ==, 0);
@@ -848,7 +857,7 @@ CASE(timeout_of_dns)
 {
     struct world w;
     struct post p;
-    world_init(&w, true);
+    world_init_hasty(&w, true);
     post(&w, &p, "silent.test");
     check_timeout(&p, HW_PHASE_DNS);
     world_close(&w);
@@ -862,7 +871,7 @@ CASE(timeout_of_connect)
     struct sockaddr_in address = { .sin_family = AF_INET };
     socklen_t n = sizeof(address);
     int clients[8];
-    world_init(&w, true);
+    world_init_hasty(&w, true);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     CHECK_INT(bind(fd, (struct sockaddr *)&address, sizeof(address)), ==, 0);
@@ -887,7 +896,7 @@ CASE(timeout_of_tls)
 {
     struct world w;
     struct post p;
-    world_init(&w, true);
+    world_init_hasty(&w, true);
     w.receiver.accepts_silently = true;
     post(&w, &p, secure_host);
     check_timeout(&p, HW_PHASE_TLS);
@@ -900,7 +909,7 @@ CASE(timeout_of_send)
     struct world w;
     struct post p;
     char *big = calloc(1, 32 << 20);
-    world_init(&w, false);
+    world_init_hasty(&w, false);
     w.receiver.accepts_silently = true;
     post_to(&w, &p, plain_host, w.receiver.port);
     struct hw_client_post what = { .url = &p.url, .head = HW_SLICE("POST / HTTP/1.1\r\n\r\n"),
@@ -926,7 +935,7 @@ CASE(timeout_of_response)
 {
     struct world w;
     struct post p;
-    world_init(&w, true);
+    world_init_hasty(&w, true);
     w.receiver.on_request = say_nothing;
     post(&w, &p, secure_host);
     check_timeout(&p, HW_PHASE_RESPONSE);
@@ -1059,7 +1068,7 @@ CASE(a_hanging_origin_does_not_hold_up_another)
     struct receiver hanging;
     static struct post p[N];
     struct post healthy;
-    world_init(&w, true);
+    world_init_hasty(&w, true);
     receiver_open(&hanging, &w.loop, w.identity);
     hanging.accepts_silently = true;
     for (int i = 0; i < N; i++) {
@@ -1091,7 +1100,7 @@ CASE(who_waits_takes_what_comes_free_and_is_not_charged)
     enum { N = 20 };
     struct world w;
     static struct post p[N];
-    world_init_with(&w, false, 1); /* one connection for all */
+    world_init_with(&w, false, 1, TIMEOUT_MS); /* one connection for all */
     w.receiver.on_request = answer_slowly;
     hw_mono_us began = hw_loop_us();
     for (int i = 0; i < N; i++)
@@ -1110,7 +1119,7 @@ CASE(at_the_bound_the_oldest_idle_connection_makes_room)
 {
     struct world w;
     struct post p;
-    world_init_with(&w, true, 2);
+    world_init_with(&w, true, 2, PATIENT_MS);
     post(&w, &p, "a.test");
     post(&w, &p, "127.0.0.1");
     CHECK_UINT(hw_client_connections(w.client), ==, 2);
@@ -1235,6 +1244,6 @@ CASE(closing_inside_a_callback)
     post_end(&p);
     AWAIT(&w, w.is_client_closed);
     w.is_client_closed = false;
-    client_open(&w, 0); /* world_close wants one to close */
+    client_open(&w, 0, PATIENT_MS); /* world_close wants one to close */
     world_close(&w);
 }

@@ -1,0 +1,233 @@
+"""The engine ends and begins again, politely and not; Redis too."""
+
+import collections
+import threading
+import unittest
+
+from kit.case import Case, event, scaled
+from kit.redis import RedisError
+
+
+class Producer(threading.Thread):
+    """Enqueues events on its own connection; what was not acknowledged is sent again, under the
+    producer's id, so that it is one event however often it arrived."""
+
+    def __init__(self, redis, n_events):
+        super().__init__(daemon=True)
+        self.redis = redis
+        self.n_events = n_events
+        self.n_sent = 0
+        self.may_send = threading.Semaphore(0)
+        self.stopped = False
+
+    def allow(self, n_events):
+        for _ in range(n_events):
+            self.may_send.release()
+
+    def run(self):
+        client = None
+        while self.n_sent < self.n_events and not self.stopped:
+            if not self.may_send.acquire(timeout=0.2):
+                continue
+            while not self.stopped:
+                try:
+                    client = client or self.redis.connect()
+                    client.call("XADD", "hookwheel:events", "*", "type", "order.created",
+                                "payload", '{"n":%d}' % self.n_sent, "id", "e%d" % self.n_sent)
+                    break
+                except (OSError, RedisError):
+                    client = None
+                    threading.Event().wait(0.01)  # Redis is down: the test starts it again
+            self.n_sent += 1
+
+    def stop(self):
+        self.stopped = True
+        self.join(10)
+
+
+class Politely(Case):
+    def test_sigterm_in_mid_load_loses_and_repeats_nothing(self):
+        n_events = scaled(4000)
+        self.start_redis()
+        receiver = self.start_receiver()
+        daemon = self.start_daemon(max_in_flight_per_webhook=32)
+        receiver.rule(secret=daemon.create_webhook(receiver.url())["secret"], delay_s=0.01)
+        self.redis.add_many([event(n) for n in range(n_events)])
+        for share in (0.1, 0.3, 0.5, 0.7):
+            self.wait_requests(receiver, int(n_events * share), 60)
+            daemon.terminate()
+            self.assertEqual(receiver.counts()["open"], 0)
+            daemon.start()
+        self.wait_requests(receiver, n_events, 60)
+        self.wait_settled(daemon)
+        requests = receiver.requests()
+        self.assert_clean(requests)
+        self.assertEqual(len(requests), n_events)
+        self.assertEqual(len({r.id for r in requests}), n_events)
+
+    def test_what_hangs_is_given_up_after_the_drain_timeout(self):
+        self.start_redis()
+        receiver = self.start_receiver()
+        daemon = self.start_daemon(drain_timeout="1s")
+        secret = daemon.create_webhook(receiver.url())["secret"]
+        receiver.rule(secret=secret, hang=True)
+        self.redis.add(event(1))
+        self.wait_requests(receiver, 1, 10)
+        daemon.terminate(deadline_s=5)
+        receiver.rule(secret=secret)
+        daemon.start()
+        self.wait_requests(receiver, 2, 10)
+        self.assertEqual([r.attempt for r in receiver.requests()], [1, 1])
+        self.wait_delivery(daemon, "delivered")
+
+    def test_answers_during_the_drain_count(self):
+        self.start_redis()
+        receiver = self.start_receiver()
+        daemon = self.start_daemon()
+        receiver.rule(secret=daemon.create_webhook(receiver.url())["secret"], hang=True)
+        self.redis.add_many([event(n) for n in range(30)])
+        self.wait_requests(receiver, 30, 10)
+        daemon.process.terminate()
+        self.wait_until(lambda: daemon.events("draining"), 10, "it drains")
+        receiver.rule()
+        receiver.answer_all()
+        daemon.wait_exit(10)
+        daemon.start()
+        self.assertEqual(len(self.wait_delivery(daemon, "delivered", n=30)), 30)
+        self.assertEqual(receiver.count(), 30)
+
+    def test_second_signal_ends_it_at_once(self):
+        self.start_redis()
+        receiver = self.start_receiver()
+        daemon = self.start_daemon()
+        receiver.rule(secret=daemon.create_webhook(receiver.url())["secret"], hang=True)
+        self.redis.add(event(1))
+        self.wait_requests(receiver, 1, 10)
+        daemon.process.terminate()
+        self.wait_until(lambda: daemon.events("draining"), 10, "it drains")
+        daemon.process.terminate()
+        daemon.wait_exit(3, code=1)
+        receiver.rule()
+        daemon.start()
+        self.wait_requests(receiver, 2, 10)
+        self.wait_delivery(daemon, "delivered")
+
+
+class Impolitely(Case):
+    IN_FLIGHT = 32
+    N_KILLS = 12
+    N_REDIS_KILLS = 3
+
+    def setUp(self):
+        super().setUp()
+        self.start_redis(fsync="always")
+        self.receiver = self.start_receiver()
+        self.daemon = self.start_daemon(retry_schedule="200ms,400ms,600ms,800ms",
+                                        max_in_flight_per_webhook=self.IN_FLIGHT)
+        secret = self.daemon.create_webhook(self.receiver.url())["secret"]
+        self.receiver.rule(secret=secret, fail_share=0.1, delay_s=0.002)
+
+    def test_kills_lose_nothing(self):
+        """Twelve of the engine, three of Redis, while 12,000 events go through."""
+        n_events = scaled(12000)
+        n_all = self.N_KILLS + self.N_REDIS_KILLS
+        producer = Producer(self.redis, n_events)
+        producer.start()
+        self.addCleanup(producer.stop)
+        share = n_events // (n_all + 1)
+        for turn in range(n_all):
+            producer.allow(share)
+            self.wait_until(lambda: self.receiver.counts()["answered"] >= share * turn + share // 2,
+                            60, lambda: "the load goes on: {}".format(self.receiver.counts()))
+            if turn % 5 == 2:
+                self.redis.kill_hard()
+                self.redis.start()
+            else:
+                self.daemon.kill_hard()
+                self.daemon.start("listening")
+        producer.allow(n_events)
+        self.wait_until(lambda: producer.n_sent >= n_events, 60, "everything is enqueued")
+        self.wait_until(lambda: self.n_delivered() >= n_events, 120,
+                        lambda: "{} delivered of {}".format(self.n_delivered(), n_events))
+        self.wait_settled(self.daemon)
+        self.check(n_events)
+
+    def n_delivered(self):
+        return len({r.id for r in self.receiver.requests() if r.status == 204})
+
+    def check(self, n_events):
+        requests = self.receiver.requests()
+        self.assert_clean(requests)
+        self.assertEqual({r.id for r in requests if r.status == 204},
+                         {"e{}".format(n) for n in range(n_events)})
+        sends = collections.Counter((r.delivery, r.attempt) for r in requests)
+        extra = sum(n - 1 for n in sends.values())
+        n_max = self.N_KILLS * self.IN_FLIGHT
+        print("{} requests, {} sent more than once (at most {} were in flight)".format(
+            len(requests), extra, n_max))
+        self.assertLessEqual(extra, n_max)
+        for (delivery, attempt), _ in sends.items():
+            if attempt > 1:
+                self.assertIn((delivery, attempt - 1), sends)
+        self.assertEqual(len(self.daemon.deliveries(status="dead_letter")), 0)
+        self.assertEqual(self.redis.pending(), 0)
+
+
+class WithoutRedis(Case):
+    def test_redis_killed_while_a_delivery_is_in_flight(self):
+        self.start_redis()
+        receiver = self.start_receiver()
+        daemon = self.start_daemon()
+        receiver.rule(secret=daemon.create_webhook(receiver.url())["secret"], hang=True)
+        self.redis.add(event(1))
+        self.wait_requests(receiver, 1, 10)
+        self.redis.kill_hard()
+        receiver.rule()
+        receiver.answer_all()
+        self.wait_until(lambda: daemon.readiness()[0] == 503, 20, "it is not ready")
+        self.assertEqual(daemon.call("GET", "/healthz", token=None).status, 200)
+        reply = daemon.call("GET", "/v1/webhooks")
+        self.assertEqual((reply.status, reply.error()["code"]), (503, "unavailable"))
+        self.redis.start()
+        daemon.wait_ready()
+        self.wait_delivery(daemon, "delivered")
+        self.assertEqual(receiver.count(), 1)
+        self.assertEqual(self.redis.pending(), 0)
+        self.assertGreaterEqual(daemon.metric("hookwheel_redis_reconnects_total"), 1)
+
+    def test_emptied_redis_heals(self):
+        """FLUSHALL takes the group, the registry and this instance's own keys."""
+        self.start_redis()
+        receiver = self.start_receiver()
+        daemon = self.start_daemon()
+        daemon.create_webhook(receiver.url())
+        self.redis.call("FLUSHALL")
+        daemon.wait_ready()
+        self.wait_until(lambda: daemon.call("GET", "/v1/webhooks").status == 200
+                        and daemon.expect(200, "GET", "/v1/webhooks")["data"] == [], 20,
+                        "the webhooks are gone")
+        receiver.rule(secret=daemon.create_webhook(receiver.url())["secret"])
+        self.redis.add(event(1))
+        self.wait_requests(receiver, 1, 20)
+
+    def test_full_redis_drains(self):
+        self.start_redis()
+        receiver = self.start_receiver()
+        daemon = self.start_daemon()
+        receiver.rule(secret=daemon.create_webhook(receiver.url())["secret"], hang=True)
+        self.redis.add_many([event(n) for n in range(20)])
+        self.wait_requests(receiver, 20, 10)
+        self.redis.call("CONFIG", "SET", "maxmemory", "1mb")
+        self.wait_until(lambda: daemon.readiness()[0] == 503, 20, "it is not ready")
+        receiver.rule()
+        receiver.answer_all()
+        self.wait_until(lambda: len(daemon.deliveries(status="delivered")) == 20, 20,
+                        "what is in flight is recorded")
+        self.redis.call("CONFIG", "SET", "maxmemory", "0")
+        self.redis.add(event(21))
+        self.wait_requests(receiver, 21, 20)
+        daemon.wait_ready()
+
+
+if __name__ == "__main__":
+    unittest.main()
