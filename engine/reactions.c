@@ -371,9 +371,10 @@ static void empty_parked(struct hw_engine *e, struct hw_webhook *wh)
 {
     struct hw_endpoint *endpoint = hw_dispatch_endpoint(&e->courier.dispatch, wh);
 
-    if (endpoint == NULL || endpoint->is_emptied)
+    if (endpoint != NULL && endpoint->is_emptied)
         return;
-    endpoint->is_emptied = true;
+    if (endpoint != NULL) /* else no memory for it: its backlog is looked for on the next beat */
+        endpoint->is_emptied = true;
     hw_keeper_empty(&e->keeper, wh->w);
     hw_courier_backlog(&e->courier, wh->w);
 }
@@ -442,6 +443,11 @@ static void port_ask_pump(struct hw_courier *c)
     hw_turn_hook_ask(&e->loop, &e->pump);
 }
 
+static void port_doubt(struct hw_courier *c)
+{
+    hw_keeper_doubt(&engine_of(c)->keeper);
+}
+
 const struct hw_courier_ports hw_engine_courier_ports = {
     .delivery_new = port_delivery_new,
     .delivery_free = port_delivery_free,
@@ -450,6 +456,7 @@ const struct hw_courier_ports hw_engine_courier_ports = {
     .mark = port_mark,
     .refill = port_refill,
     .ask_pump = port_ask_pump,
+    .doubt = port_doubt,
 };
 
 void hw_engine_on_pump(struct hw_turn_hook *hook)

@@ -198,7 +198,8 @@ build_mbedtls() {
     mkdir "$new/lib" "$new/include"
     cp "$source/library/libmbedtls.a" "$source/library/libmbedx509.a" \
         "$source/library/libmbedcrypto.a" "$new/lib/"
-    cp -R "$source/include/mbedtls" "$source/include/psa" "$new/include/"
+    cp -R "$source/include/mbedtls" "$source/include/psa" \
+        "$source/3rdparty/everest/include/everest" "$new/include/"
     cp "$source/LICENSE" "$new/"
     end_place "$mbedtls"
 }

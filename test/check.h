@@ -45,18 +45,18 @@ struct check_case {
 static struct check_case *check_first;
 static struct check_case **check_last = &check_first;
 static const char *check_running = "(no case)";
-static uint64_t check_seed;        /* where random numbers began; valid once is_seeded */
+static uint64_t check_seed; /* where random numbers began; valid once is_seeded */
 static uint64_t check_random_state;
 static bool check_is_seeded;
 
-#define CASE(case_name)                                                                   \
-    static void case_##case_name(void);                                                   \
-    __attribute__((constructor)) static void check_register_##case_name(void)             \
-    {                                                                                     \
-        static struct check_case self = { #case_name, case_##case_name, NULL };           \
-        *check_last = &self;                                                              \
-        check_last = &self.next;                                                          \
-    }                                                                                     \
+#define CASE(case_name)                                                                       \
+    static void case_##case_name(void);                                                       \
+    __attribute__((constructor)) static void check_register_##case_name(void)                 \
+    {                                                                                         \
+        static struct check_case self = { #case_name, case_##case_name, NULL };               \
+        *check_last = &self;                                                                  \
+        check_last = &self.next;                                                              \
+    }                                                                                         \
     static void case_##case_name(void)
 
 /* --- assertions ------------------------------------------------------------------ */
@@ -64,96 +64,96 @@ static bool check_is_seeded;
 /* Plain failure with words of one's own. */
 #define CHECK_FAIL(...) check_fail(__FILE__, __LINE__, __VA_ARGS__)
 
-#define CHECK(x)                                                                          \
-    do {                                                                                  \
-        if (!(x))                                                                         \
-            check_fail(__FILE__, __LINE__, "not true: %s", #x);                           \
+#define CHECK(x)                                                                              \
+    do {                                                                                      \
+        if (!(x))                                                                             \
+            check_fail(__FILE__, __LINE__, "not true: %s", #x);                               \
     } while (0)
 
 /* Signed and unsigned whole numbers: CHECK_INT(n, >=, 3). */
-#define CHECK_INT(a, op, b)                                                               \
-    do {                                                                                  \
-        intmax_t check_a = (intmax_t)(a), check_b = (intmax_t)(b);                        \
-        if (!(check_a op check_b))                                                        \
-            check_fail(__FILE__, __LINE__, "%s %s %s\n  left:  %jd\n  right: %jd", #a,    \
-                       #op, #b, check_a, check_b);                                        \
+#define CHECK_INT(a, op, b)                                                                   \
+    do {                                                                                      \
+        intmax_t check_a = (intmax_t)(a), check_b = (intmax_t)(b);                            \
+        if (!(check_a op check_b))                                                            \
+            check_fail(__FILE__, __LINE__, "%s %s %s\n  left:  %jd\n  right: %jd", #a, #op,   \
+                       #b, check_a, check_b);                                                 \
     } while (0)
 
-#define CHECK_UINT(a, op, b)                                                              \
-    do {                                                                                  \
-        uintmax_t check_a = (uintmax_t)(a), check_b = (uintmax_t)(b);                     \
-        if (!(check_a op check_b))                                                        \
-            check_fail(__FILE__, __LINE__, "%s %s %s\n  left:  %ju\n  right: %ju", #a,    \
-                       #op, #b, check_a, check_b);                                        \
+#define CHECK_UINT(a, op, b)                                                                  \
+    do {                                                                                      \
+        uintmax_t check_a = (uintmax_t)(a), check_b = (uintmax_t)(b);                         \
+        if (!(check_a op check_b))                                                            \
+            check_fail(__FILE__, __LINE__, "%s %s %s\n  left:  %ju\n  right: %ju", #a, #op,   \
+                       #b, check_a, check_b);                                                 \
     } while (0)
 
-#define CHECK_DOUBLE(a, op, b)                                                            \
-    do {                                                                                  \
-        double check_a = (double)(a), check_b = (double)(b);                              \
-        if (!(check_a op check_b))                                                        \
-            check_fail(__FILE__, __LINE__, "%s %s %s\n  left:  %.17g\n  right: %.17g",    \
-                       #a, #op, #b, check_a, check_b);                                    \
+#define CHECK_DOUBLE(a, op, b)                                                                \
+    do {                                                                                      \
+        double check_a = (double)(a), check_b = (double)(b);                                  \
+        if (!(check_a op check_b))                                                            \
+            check_fail(__FILE__, __LINE__, "%s %s %s\n  left:  %.17g\n  right: %.17g", #a,    \
+                       #op, #b, check_a, check_b);                                            \
     } while (0)
 
-#define CHECK_PTR(a, op, b)                                                               \
-    do {                                                                                  \
-        const void *check_a = (a), *check_b = (b);                                        \
-        if (!(check_a op check_b))                                                        \
-            check_fail(__FILE__, __LINE__, "%s %s %s\n  left:  %p\n  right: %p", #a, #op, \
-                       #b, check_a, check_b);                                             \
+#define CHECK_PTR(a, op, b)                                                                   \
+    do {                                                                                      \
+        const void *check_a = (a), *check_b = (b);                                            \
+        if (!(check_a op check_b))                                                            \
+            check_fail(__FILE__, __LINE__, "%s %s %s\n  left:  %p\n  right: %p", #a, #op, #b, \
+                       check_a, check_b);                                                     \
     } while (0)
 
 /* NUL-terminated strings; NULL equals only NULL. */
 #define CHECK_STR(a, b) check_str(__FILE__, __LINE__, #a " == " #b, (a), (b))
 
 /* `n_bytes` bytes at both places. */
-#define CHECK_MEM(a, b, n_bytes)                                                          \
-    do {                                                                                  \
-        size_t check_n = (n_bytes);                                                       \
-        check_bytes(__FILE__, __LINE__, #a " == " #b, (a), check_n, (b), check_n);        \
+#define CHECK_MEM(a, b, n_bytes)                                                              \
+    do {                                                                                      \
+        size_t check_n = (n_bytes);                                                           \
+        check_bytes(__FILE__, __LINE__, #a " == " #b, (a), check_n, (b), check_n);            \
     } while (0)
 
 /* A struct with .data and .len (struct hw_slice) against a NUL-terminated string ... */
-#define CHECK_SLICE(slice, string)                                                        \
-    do {                                                                                  \
-        __typeof__(slice) check_s = (slice);                                              \
-        const char *check_t = (string);                                                   \
-        check_bytes(__FILE__, __LINE__, #slice " == " #string, check_s.data, check_s.len, \
-                    check_t, strlen(check_t));                                            \
+#define CHECK_SLICE(slice, string)                                                            \
+    do {                                                                                      \
+        __typeof__(slice) check_s = (slice);                                                  \
+        const char *check_t = (string);                                                       \
+        check_bytes(__FILE__, __LINE__, #slice " == " #string, check_s.data, check_s.len,     \
+                    check_t, strlen(check_t));                                                \
     } while (0)
 
 /* ... and against another of its kind. */
-#define CHECK_SLICE_EQ(a, b)                                                              \
-    do {                                                                                  \
-        __typeof__(a) check_s = (a);                                                      \
-        __typeof__(b) check_t = (b);                                                      \
-        check_bytes(__FILE__, __LINE__, #a " == " #b, check_s.data, check_s.len,          \
-                    check_t.data, check_t.len);                                           \
+#define CHECK_SLICE_EQ(a, b)                                                                  \
+    do {                                                                                      \
+        __typeof__(a) check_s = (a);                                                          \
+        __typeof__(b) check_t = (b);                                                          \
+        check_bytes(__FILE__, __LINE__, #a " == " #b, check_s.data, check_s.len,              \
+                    check_t.data, check_t.len);                                               \
     } while (0)
 
 /* The text is found in it. */
-#define CHECK_CONTAINS(text, part)                                                        \
-    do {                                                                                  \
-        const char *check_s = (text), *check_t = (part);                                  \
-        if (!check_s || !strstr(check_s, check_t))                                        \
-            check_fail(__FILE__, __LINE__, "%s contains %s\n  text: %s\n  part: %s",      \
-                       #text, #part, check_s ? check_s : "(null)", check_t);              \
+#define CHECK_CONTAINS(text, part)                                                            \
+    do {                                                                                      \
+        const char *check_s = (text), *check_t = (part);                                      \
+        if (!check_s || !strstr(check_s, check_t))                                            \
+            check_fail(__FILE__, __LINE__, "%s contains %s\n  text: %s\n  part: %s", #text,   \
+                       #part, check_s ? check_s : "(null)", check_t);                         \
     } while (0)
 
 /* Meant for hw_x_check() too: a string that says what is wrong is printed. */
-#define CHECK_NULL(p)                                                                     \
-    do {                                                                                  \
-        const void *check_p = (p);                                                        \
-        if (check_p)                                                                      \
+#define CHECK_NULL(p)                                                                         \
+    do {                                                                                      \
+        const void *check_p = (p);                                                            \
+        if (check_p)                                                                          \
             check_fail_not_null(__FILE__, __LINE__, #p, check_p,                          \
                                 _Generic((p), char *: true, const char *: true,           \
-                                         default: false));                                \
+                                         default: false));   \
     } while (0)
 
-#define CHECK_NOT_NULL(p)                                                                 \
-    do {                                                                                  \
-        if (!(p))                                                                         \
-            check_fail(__FILE__, __LINE__, "%s is NULL", #p);                             \
+#define CHECK_NOT_NULL(p)                                                                     \
+    do {                                                                                      \
+        if (!(p))                                                                             \
+            check_fail(__FILE__, __LINE__, "%s is NULL", #p);                                 \
     } while (0)
 
 /* --- random numbers -------------------------------------------------------------- */
@@ -161,7 +161,10 @@ static bool check_is_seeded;
 static inline uint64_t check_random(void);
 
 /* One of 0 .. n-1; n > 0. */
-static inline uint64_t check_random_below(uint64_t n) { return check_random() % n; }
+static inline uint64_t check_random_below(uint64_t n)
+{
+    return check_random() % n;
+}
 
 /* --- what is behind it ----------------------------------------------------------- */
 

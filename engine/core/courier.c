@@ -84,6 +84,15 @@ static void delivery_forget(struct hw_courier *c, struct hw_delivery *d)
     delivery_release(c, d);
 }
 
+/* What d waited for has ended, and d is nobody's.  It may have become ours anew meanwhile, when
+ * take found it in memory still. */
+static void delivery_forget_lost(struct hw_courier *c, struct hw_delivery *d)
+{
+    delivery_forget(c, d);
+    c->ports->doubt(c);
+    c->ports->ask_pump(c);
+}
+
 /* What a delivery that has failed before brings with it. */
 static bool restore(struct hw_delivery *d, struct hw_slice state)
 {
@@ -216,9 +225,10 @@ static void write_off(struct hw_courier *c, struct hw_delivery *d, enum hw_failu
     d->verdict = (struct hw_verdict){ .kind = HW_VERDICT_DEAD, .failure = why };
     d->ended_ms = now.wall;
     hw_buf_reset(&d->packed);
-    if (pack_state(d, NULL, hw_slice_str(NULL), now.wall) != HW_OK) {
-        /* Ours in Redis still: the next instance that loads it settles it. */
+    if (pack_state(d, NULL, hw_slice_str(hw_failure_sentence(why)), now.wall) != HW_OK) {
+        /* Ours in Redis still: it is taken again, and written off then. */
         delivery_forget(c, d);
+        c->ports->doubt(c);
         return;
     }
     count_drop(c->metrics, why);
@@ -337,7 +347,7 @@ void hw_courier_marked(struct hw_courier *c, struct hw_delivery *d, unsigned fou
                        struct hw_now now)
 {
     if (d->is_lost) {
-        delivery_forget(c, d);
+        delivery_forget_lost(c, d);
         next_suspect(c);
         return;
     }
@@ -404,9 +414,11 @@ static void count_attempt(struct hw_courier *c, const struct hw_delivery *d,
                                                   : 0);
 }
 
-/* The log, the packed state and, of a success, the response apart. */
+/* The log, the packed state and, of a success, the response apart.  On failure the log is as it
+ * was: the attempt that is made instead has the same number. */
 static enum hw_status write_down(struct hw_delivery *d, struct hw_attempt *attempt, hw_unix_ms now)
 {
+    size_t log_bytes = hw_buf_len(&d->log);
     enum hw_status status = HW_OK;
 
     if (d->verdict.kind == HW_VERDICT_DELIVERED) {
@@ -418,6 +430,11 @@ static enum hw_status write_down(struct hw_delivery *d, struct hw_attempt *attem
         status = hw_attempt_pack(&d->log, attempt);
     if (status == HW_OK)
         status = pack_state(d, attempt, attempt->message, now);
+    if (status != HW_OK) {
+        hw_buf_cut(&d->log, log_bytes);
+        hw_buf_reset(&d->packed);
+        hw_buf_reset(&d->response);
+    }
     return status;
 }
 
@@ -426,8 +443,8 @@ void hw_courier_finished(struct hw_courier *c, struct hw_delivery *d,
                          struct hw_now now)
 {
     if (d->is_lost) {
-        delivery_forget(c, d);
-        c->ports->ask_pump(c);
+        delivery_forget_lost(c, d);
+        next_suspect(c);
         return;
     }
     d->verdict = hw_delivery_step(d, result, &c->retry, standing_of(d), hw_random_u32(&c->random));
@@ -448,8 +465,6 @@ void hw_courier_finished(struct hw_courier *c, struct hw_delivery *d,
     attempt->failure = d->verdict.failure;
     attempt->phase = d->verdict.phase;
     if (write_down(d, attempt, now.wall) != HW_OK) {
-        hw_buf_reset(&d->packed);
-        hw_buf_reset(&d->response);
         if (!write_off_if_dead(c, d, now))
             retry_own_fault(d);
         return;
@@ -467,7 +482,10 @@ void hw_courier_settled(struct hw_courier *c, struct hw_delivery *d, bool was_ou
         c->metrics->deliveries_delivered++;
     if (was_ours && d->verdict.kind == HW_VERDICT_DEAD)
         c->metrics->deliveries_dead++;
-    delivery_forget(c, d);
+    if (d->is_lost)
+        delivery_forget_lost(c, d);
+    else
+        delivery_forget(c, d);
     next_suspect(c);
     c->ports->ask_pump(c);
 }
@@ -476,11 +494,22 @@ void hw_courier_mark_failed(struct hw_courier *c, struct hw_delivery *d)
 {
     c->suspect = NULL;
     if (d->is_lost)
-        delivery_forget(c, d);
+        delivery_forget_lost(c, d);
+}
+
+static void look_for_missed_backlogs(struct hw_courier *c)
+{
+    if (!c->has_missed_backlog)
+        return;
+    c->has_missed_backlog = false;
+    for (size_t w = 0; w < c->subscriptions->n_numbers; w++)
+        if (c->subscriptions->by_number[w] != NULL)
+            hw_courier_backlog(c, (uint32_t)w);
 }
 
 void hw_courier_nudge(struct hw_courier *c)
 {
+    look_for_missed_backlogs(c);
     next_suspect(c);
     c->ports->ask_pump(c);
 }
@@ -497,8 +526,11 @@ void hw_courier_backlog(struct hw_courier *c, uint32_t w)
 {
     struct hw_endpoint *e = endpoint_for(c, w);
 
-    if (e == NULL)
+    if (e == NULL) {
+        if (hw_subscriptions_find(c->subscriptions, w) != NULL)
+            c->has_missed_backlog = true;
         return;
+    }
     hw_endpoint_backlog(e, true);
     c->ports->ask_pump(c);
 }
@@ -563,8 +595,9 @@ void hw_courier_account_changed(struct hw_courier *c, const struct hw_account *a
 
 void hw_courier_drop(struct hw_courier *c, struct hw_delivery *d)
 {
+    bool is_being_marked = d->state == HW_DELIVERY_SUSPECT && d == c->suspect;
     bool is_asked_of_others = d->state == HW_DELIVERY_SENDING || d->state == HW_DELIVERY_SETTLING ||
-                              d == c->suspect;
+                              is_being_marked;
 
     d->is_lost = true;
     if (!is_asked_of_others)

@@ -44,6 +44,10 @@ struct hw_courier_ports {
     void (*refill)(struct hw_courier *c, struct hw_endpoint *e, size_t k);
     /* There is something to start, or to fetch: call hw_courier_pump before the turn ends. */
     void (*ask_pump)(struct hw_courier *c);
+    /* Something may be ours in Redis that is not in memory any more (no memory to write an outcome
+     * down; or it became ours again while an older attempt was under way): compare and take it
+     * again, soon; then hw_courier_nudge. */
+    void (*doubt)(struct hw_courier *c);
 };
 
 struct hw_courier {
@@ -55,6 +59,7 @@ struct hw_courier {
     struct hw_random random;
     struct hw_delivery *suspect;             /* the one under a mark now; NULL: none */
     size_t n_suspects;
+    bool has_missed_backlog;                 /* something waits for we know not whom */
     void *data;                              /* the owner's */
 };
 
@@ -76,7 +81,8 @@ struct hw_courier_load {
     hw_unix_ms due_ms;       /* of a retry, steady clock; 0: none */
 };
 
-/* Put it in memory and on its way.  One that is in memory already is left as it is. */
+/* Put it in memory and on its way.  One that is in memory already is left as it is (if that one
+ * is nobody's by now, ports.doubt follows when its attempt ends). */
 HW_MUST_USE enum hw_status hw_courier_take(struct hw_courier *c, const struct hw_courier_load *load,
                                            struct hw_now now);
 
@@ -110,7 +116,8 @@ void hw_courier_refilled(struct hw_courier *c, struct hw_endpoint *e, bool left)
 void hw_courier_account_changed(struct hw_courier *c, const struct hw_account *account,
                                 struct hw_now now);
 
-/* Something waits in Redis for that webhook. */
+/* Something waits in Redis for that webhook.  Where there is no memory for its endpoint now, the
+ * next nudge looks at all of them. */
 void hw_courier_backlog(struct hw_courier *c, uint32_t w);
 
 /* Write off what is ours in Redis already, without an attempt (backlog full, poison, ...). */

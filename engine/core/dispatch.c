@@ -437,7 +437,8 @@ void hw_dispatch_sweep(struct hw_dispatch *d)
 {
     for (size_t w = 0; w < d->n_numbers; w++) {
         struct hw_endpoint *e = d->by_number[w];
-        if (e != NULL && e->webhook == NULL && e->n_in_memory == 0 && !e->is_refilling)
+        if (e != NULL && e->webhook == NULL && e->n_in_memory == 0 && !e->is_refilling &&
+            !hw_endpoint_has_backlog(e)) /* else nobody would write off what waits */
             endpoint_free(e);
     }
 }

@@ -129,7 +129,7 @@ size_t hw_endpoint_wants(const struct hw_endpoint *e);
  * hangs it does not wait. */
 bool hw_endpoint_keeps_up(const struct hw_endpoint *e, hw_mono_ms now);
 
-/* Free endpoints without a webhook and without deliveries. */
+/* Free endpoints without a webhook, without deliveries and with nothing left in Redis. */
 void hw_dispatch_sweep(struct hw_dispatch *d);
 
 /* Slow full check of every invariant; returns NULL or what is wrong. */

@@ -353,14 +353,13 @@ static void on_accepted(struct hw_accept *a, enum hw_redis_trouble trouble)
     }
     for (size_t i = 0; i < in->n_events; i++) {
         struct hw_accept_event *ev = &in->events[i];
-        if (ev->targets == NULL)
-            continue; /* told already */
+        if (ev->is_told)
+            continue;
         if (ev->result == HW_ACCEPTED_TAKEN)
             on_taken(in, ev);
         else if (ev->result == HW_ACCEPTED_DUPLICATE)
             in->metrics->events_deduplicated++;
-        if (ev->result != HW_ACCEPTED_NOT_YET && ev->result != HW_ACCEPTED_STALE)
-            ev->targets = NULL;
+        ev->is_told = ev->result != HW_ACCEPTED_NOT_YET && ev->result != HW_ACCEPTED_STALE;
     }
     if (trouble != HW_REDIS_FINE)
         hw_loop_arm(in->loop, &in->later, TROUBLE_WAIT_MS);

@@ -16,7 +16,8 @@
 #include "flow/sender.h"
 #include "hookwheel/alloc.h"
 
-enum { ADOPT_MAX = 200, EMPTY_MAX = 128, EMPTY_IN_MEMORY_MAX = 512, HEAD_MAX = 64 * 1024 };
+enum { ADOPT_MAX = 200, EMPTY_MAX = 128, EMPTY_IN_MEMORY_MAX = 512, HEAD_MAX = 64 * 1024,
+       PLACEHOLDER_MAX = 1024 };
 
 static const char disable_reason[] = "Disabled after repeated delivery failures";
 static const char gone_reason[] = "Endpoint returned 410 Gone";
@@ -85,11 +86,15 @@ void hw_keeper_close(struct hw_keeper *k)
 void hw_keeper_activate(struct hw_keeper *k, bool active)
 {
     k->is_active = active;
-    if (!active)
-        k->is_comparing = false;
+    if (active)
+        return;
+    k->is_comparing = false;
+    k->compared_cb = NULL;
 }
 
 /* ---- what came in ---- */
+
+static void take_in(struct hw_keeper *k, const struct hw_taken *item, enum hw_failure write_off);
 
 static bool load_from(struct hw_courier_load *load, const struct hw_taken *item)
 {
@@ -109,12 +114,48 @@ static bool load_from(struct hw_courier_load *load, const struct hw_taken *item)
     return true;
 }
 
+/* A record that says what is still known, for a delivery whose body is kept nowhere any more. */
+static enum hw_status write_placeholder(struct hw_buf *out, const struct hw_taken *item)
+{
+    struct hw_history h;
+    bool is_known = item->state.len > 0 && hw_history_unpack(&h, item->state);
+    char when[HW_TIMESTAMP_MAX];
+
+    hw_timestamp_text((hw_unix_ms)(item->stamp_us / 1000), when);
+    return hw_buf_appendf(out,
+                          "{\"id\":\"%.*s\",\"type\":\"%.*s\",\"timestamp\":\"%s\","
+                          "\"account\":\"%.*s\",\"level\":\"user\",\"data\":null}",
+                          HW_SLICE_FMT(is_known ? h.event_id : HW_SLICE("unknown")),
+                          HW_SLICE_FMT(is_known ? h.event_type : HW_SLICE("unknown")), when,
+                          HW_SLICE_FMT(item->account));
+}
+
+/* Nothing can be sent without a body: a visible dead letter. */
+static void bury(struct hw_keeper *k, const struct hw_taken *item)
+{
+    struct hw_taken known = *item;
+    struct hw_buf record;
+
+    hw_buf_init(&record, PLACEHOLDER_MAX);
+    if (write_placeholder(&record, item) == HW_OK) {
+        known.record = hw_buf_slice(&record);
+        take_in(k, &known, HW_FAILURE_POISON);
+    } else {
+        k->must_compare = true;
+    }
+    hw_buf_close(&record);
+}
+
 static void take_in(struct hw_keeper *k, const struct hw_taken *item, enum hw_failure write_off)
 {
     struct hw_courier_load load = { 0 };
     struct hw_now now = hw_now_of(k->loop);
     enum hw_status status;
 
+    if (item->record.len == 0) {
+        bury(k, item);
+        return;
+    }
     if (!load_from(&load, item)) {
         k->must_compare = true;
         return;

@@ -45,8 +45,10 @@ static bool run_hooks(struct hw_loop *loop)
         hook->cb(hook); /* may remove any hook, itself too */
     }
     loop->next_hook = NULL;
-    HW_LIST_EACH (at, &loop->hooks)
+    HW_LIST_EACH(at, &loop->hooks)
+    {
         again |= HW_CONTAINER_OF(at, struct hw_turn_hook, link)->is_asked;
+    }
     return again;
 }
 
@@ -112,7 +114,8 @@ enum hw_status hw_loop_init(struct hw_loop *loop, uv_loop_t *uv, struct hw_cause
     loop->uv = uv;
     loop->read_buffer = hw_malloc(HW_LOOP_READ_BYTES);
     if (!loop->read_buffer)
-        return hw_cause_set(cause, HW_ENOMEM, HW_ORIGIN_US, 0, "start the event loop: no memory");
+        return hw_cause_set(cause, HW_ENOMEM, HW_ORIGIN_US, 0,
+                            "start the event loop: no memory");
     /* On Linux these only link the handle into the loop; they cannot half fail. */
     int rc = uv_timer_init(uv, &loop->timer);
     if (rc == 0)

@@ -269,8 +269,8 @@ static enum hw_tls_result encrypt(struct hw_tls *tls, const struct hw_slice *pie
             bool is_direct = used == 0 && left.len >= GATHER_BYTES;
             if (!is_direct)
                 memcpy(gather + used, left.data, n);
-            struct hw_slice record = is_direct ? hw_slice(left.data, n)
-                                               : hw_slice(gather, used + n);
+            struct hw_slice record =
+                is_direct ? hw_slice(left.data, n) : hw_slice(gather, used + n);
             used = record.len % GATHER_BYTES;
             left = hw_slice_from(left, n);
             if (used == 0 && hw_tls_write(tls, record, cause) != HW_TLS_DONE)
@@ -401,8 +401,8 @@ static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *buf)
 
 static void update_reading(struct hw_stream *s)
 {
-    bool wanted = s->state == HW_STREAM_SECURING
-                  || (s->state == HW_STREAM_OPEN && s->wants_reading);
+    bool wanted =
+        s->state == HW_STREAM_SECURING || (s->state == HW_STREAM_OPEN && s->wants_reading);
     if (!wanted || s->is_peer_done) {
         stop_reading(s);
         return;
@@ -609,15 +609,15 @@ void hw_stream_keepalive(struct hw_stream *s, unsigned idle_s)
 bool hw_stream_peer(const struct hw_stream *s, struct sockaddr_storage *out)
 {
     int n = sizeof(*out);
-    return s->is_connected && s->uv.handle.type == UV_TCP
-           && uv_tcp_getpeername(&s->uv.tcp, (struct sockaddr *)out, &n) == 0;
+    return s->is_connected && s->uv.handle.type == UV_TCP &&
+           uv_tcp_getpeername(&s->uv.tcp, (struct sockaddr *)out, &n) == 0;
 }
 
 bool hw_stream_local(const struct hw_stream *s, struct sockaddr_storage *out)
 {
     int n = sizeof(*out);
-    return s->is_connected && s->uv.handle.type == UV_TCP
-           && uv_tcp_getsockname(&s->uv.tcp, (struct sockaddr *)out, &n) == 0;
+    return s->is_connected && s->uv.handle.type == UV_TCP &&
+           uv_tcp_getsockname(&s->uv.tcp, (struct sockaddr *)out, &n) == 0;
 }
 
 /* ---- close ---- */
@@ -655,7 +655,8 @@ static void on_later(struct hw_wheel_entry *e)
 /* Only where it does not follow half a message, and only as far as the kernel takes it. */
 static void say_goodbye(struct hw_stream *s)
 {
-    bool can = s->state == HW_STREAM_OPEN && s->tls && !s->is_write_busy && !s->is_write_broken;
+    bool can =
+        s->state == HW_STREAM_OPEN && s->tls && !s->is_write_busy && !s->is_write_broken;
     if (!can || hw_buf_len(hw_tls_outbox(s->tls)) > 0)
         return;
     hw_tls_shut(s->tls);

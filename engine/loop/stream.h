@@ -89,7 +89,7 @@ struct hw_stream {
     bool wants_reading; /* on_data may be called */
     bool is_reading;    /* libuv reads for us */
     bool is_corked;
-    bool is_flush_due;           /* uncorked while a write was in flight */
+    bool is_flush_due; /* uncorked while a write was in flight */
     bool is_write_busy;
     bool is_write_broken; /* the peer takes no more; bytes written are dropped */
     bool is_peer_done;    /* the transport has ended; plaintext may still be in tls */

@@ -57,7 +57,8 @@ static void observe(struct hw_client *c, enum hw_metric_phase phase, hw_mono_us 
 static bool origin_wants_more(const struct hw_pool_origin *o)
 {
     size_t n_established = o->n_open - o->n_opening;
-    return !hw_list_is_empty(&o->waiting) && o->n_opening < HW_CLIENT_OPENING_MIN + n_established;
+    return !hw_list_is_empty(&o->waiting) &&
+           o->n_opening < HW_CLIENT_OPENING_MIN + n_established;
 }
 
 /* Call when an origin has gained a request, or room for one more connection. */
@@ -305,7 +306,8 @@ static void on_turn(struct hw_turn_hook *hook)
         if (!origin_open_one(c, HW_CONTAINER_OF(at, struct hw_pool_origin, turn)))
             return; /* asked again when a connection is closed */
     }
-    if (!c->is_closing && !hw_list_is_empty(&c->turns) && hw_permits_wait_for_queue(&c->permits))
+    if (!c->is_closing && !hw_list_is_empty(&c->turns) &&
+        hw_permits_wait_for_queue(&c->permits))
         hw_turn_hook_ask(c->loop, hook);
 }
 
@@ -388,7 +390,8 @@ static void req_succeed(struct hw_client_req *req)
     struct hw_client *c = req->client;
     struct hw_conn *conn = req->conn;
     struct hw_response *r = &conn->response;
-    struct hw_client_result res = { .failure = HW_FAILURE_NONE, .status = r->status,
+    struct hw_client_result res = { .failure = HW_FAILURE_NONE,
+                                    .status = r->status,
                                     .fields = hw_buf_slice(&r->head),
                                     .body = hw_buf_slice(&r->body) };
     result_times(&res, req, conn, conn->head_us);
@@ -426,16 +429,16 @@ static bool may_resend(const struct hw_client_req *req, const struct hw_conn *co
                        enum hw_failure failure)
 {
     bool is_lost = failure == HW_FAILURE_CONNECT || failure == HW_FAILURE_TLS;
-    return is_lost && req->state == HW_CLIENT_SENT && req->is_reused && !req->is_resent
-           && !conn->response.has_begun;
+    return is_lost && req->state == HW_CLIENT_SENT && req->is_reused && !req->is_resent &&
+           !conn->response.has_begun;
 }
 
 /* No descriptor for the socket: idle connections are the only ones that can be spared. */
 static bool may_begin_again(struct hw_client *c, const struct hw_client_req *req,
                             const struct hw_cause *cause)
 {
-    return req->state == HW_CLIENT_CONNECTING && cause->status == HW_ESYSTEM
-           && hw_pool_evict(&c->pool);
+    return req->state == HW_CLIENT_CONNECTING && cause->status == HW_ESYSTEM &&
+           hw_pool_evict(&c->pool);
 }
 
 static void begin_again(struct hw_client_req *req)
@@ -633,8 +636,10 @@ static void gather_waiting(struct hw_client *c)
     while ((e = hw_map_next(&c->pool.origins, e))) {
         struct hw_pool_origin *o = HW_CONTAINER_OF(e, struct hw_pool_origin, entry);
         hw_list_unlink(&o->turn);
-        HW_LIST_EACH (at, &o->waiting)
+        HW_LIST_EACH(at, &o->waiting)
+        {
             HW_CONTAINER_OF(at, struct hw_client_req, link)->state = HW_CLIENT_SENT;
+        }
         hw_list_splice(&c->under_way, &o->waiting);
     }
 }

@@ -46,7 +46,7 @@ struct hw_pool_origin;
 struct hw_client_options {
     struct hw_trust *trust;               /* borrowed */
     const struct hw_address_rules *rules; /* borrowed */
-    struct hw_metrics *metrics; /* borrowed; connections, handshakes, dns, phases */
+    struct hw_metrics *metrics;           /* borrowed; connections, handshakes, dns, phases */
     uint64_t timeout_ms;
     size_t max_connections;  /* open at once, idle ones included; 0: three quarters of the
                                 descriptors the process may have */
@@ -64,13 +64,13 @@ struct hw_client_post {
 
 /* Borrowed for the callback. */
 struct hw_client_result {
-    enum hw_failure failure;     /* NONE: a complete head arrived, whatever its status.
+    enum hw_failure failure; /* NONE: a complete head arrived, whatever its status.
                                     INTERNAL: a fault of our own (no descriptors, memory, no
                                     resolver answers at all, closing): cause says which */
-    enum hw_phase phase;         /* of a timeout or failure */
-    int status;                  /* of the response; 0: none */
-    struct hw_slice fields;      /* the response's, "name: value\n", lower-case names */
-    struct hw_slice body;        /* the first keep_body_bytes that came in time for the callback */
+    enum hw_phase phase;     /* of a timeout or failure */
+    int status;              /* of the response; 0: none */
+    struct hw_slice fields;  /* the response's, "name: value\n", lower-case names */
+    struct hw_slice body;    /* the first keep_body_bytes that came in time for the callback */
     struct hw_slice retry_after; /* that field's value; empty: none */
     char address[64];            /* really connected to, or tried last; "": none */
     bool reused;

@@ -56,7 +56,8 @@ static int32_t since_ms(hw_mono_us began)
 
 /* ---- opening ---- */
 
-static void sockaddr_of(struct sockaddr_storage *out, const struct hw_address *a, uint16_t port)
+static void sockaddr_of(struct sockaddr_storage *out, const struct hw_address *a,
+                        uint16_t port)
 {
     memset(out, 0, sizeof(*out));
     if (a->is_v6) {
@@ -182,8 +183,8 @@ static void secure(struct hw_conn *c)
 {
     const struct hw_conn_target *t = c->target;
     struct hw_tls *tls = NULL;
-    enum hw_status status = hw_tls_open_client(&tls, t->trust, t->host, t->is_address,
-                                               t->ticket, &c->cause);
+    enum hw_status status =
+        hw_tls_open_client(&tls, t->trust, t->host, t->is_address, t->ticket, &c->cause);
     c->state = HW_CONN_SECURING;
     c->step_us = hw_loop_us();
     c->has_offered_ticket = t->ticket != NULL;
@@ -252,8 +253,8 @@ static void note_times(struct hw_conn *c)
 /* A byte that nobody asked for: a response without a request, or one too long. */
 static void spoke_unasked(struct hw_conn *c)
 {
-    hw_cause_set(&c->cause, HW_EPROTO, HW_ORIGIN_US, 0, "%s sent bytes that were not asked for",
-                 c->address);
+    hw_cause_set(&c->cause, HW_EPROTO, HW_ORIGIN_US, 0,
+                 "%s sent bytes that were not asked for", c->address);
     conn_fail(c, HW_FAILURE_PROTOCOL, HW_PHASE_NONE);
 }
 
@@ -295,7 +296,8 @@ static void lost_while_waiting(struct hw_conn *c, const struct hw_cause *cause)
     } else {
         hw_cause_set(&c->cause, HW_ECONN, cause->origin, cause->code,
                      "connection to %s lost %s: %s", c->address, when,
-                     cause->origin == HW_ORIGIN_LIBUV ? uv_strerror(cause->code) : cause->note);
+                     cause->origin == HW_ORIGIN_LIBUV ? uv_strerror(cause->code)
+                                                      : cause->note);
         conn_fail(c, r->has_begun ? HW_FAILURE_PROTOCOL : HW_FAILURE_CONNECT, phase);
     }
 }
@@ -319,11 +321,12 @@ static void on_end(struct hw_stream *s, const struct hw_cause *cause)
     switch (c->state) {
     case HW_CONN_CONNECTING:
         address_failed(c, cause->code,
-                       cause->origin == HW_ORIGIN_LIBUV ? uv_strerror(cause->code) : cause->note);
+                       cause->origin == HW_ORIGIN_LIBUV ? uv_strerror(cause->code)
+                                                        : cause->note);
         break;
     case HW_CONN_SECURING:
-        hw_cause_set(&c->cause, cause->status == HW_OK ? HW_ETLS : cause->status, cause->origin,
-                     cause->code, "TLS with %s: %s", c->address, cause->note);
+        hw_cause_set(&c->cause, cause->status == HW_OK ? HW_ETLS : cause->status,
+                     cause->origin, cause->code, "TLS with %s: %s", c->address, cause->note);
         c->tls_ms = since_ms(c->step_us);
         conn_fail(c, cause->status == HW_ENOMEM ? HW_FAILURE_INTERNAL : HW_FAILURE_TLS,
                   HW_PHASE_TLS);
@@ -342,9 +345,9 @@ static void on_end(struct hw_stream *s, const struct hw_cause *cause)
 
 bool hw_conn_renew(struct hw_conn *c)
 {
-    bool may = c->state == HW_CONN_WAITING && c->response.is_complete && c->response.may_reuse
-               && c->stream.state == HW_STREAM_OPEN && !c->stream.is_write_broken
-               && hw_stream_queued(&c->stream) == 0;
+    bool may = c->state == HW_CONN_WAITING && c->response.is_complete &&
+               c->response.may_reuse && c->stream.state == HW_STREAM_OPEN &&
+               !c->stream.is_write_broken && hw_stream_queued(&c->stream) == 0;
     if (may)
         c->state = HW_CONN_READY;
     return may;

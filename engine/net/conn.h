@@ -62,7 +62,7 @@ struct hw_conn {
     struct hw_loop *loop;                /* borrowed */
     const struct hw_conn_events *events; /* borrowed, static */
     const struct hw_conn_target *target; /* borrowed until close */
-    struct hw_pool_origin *origin;            /* the pool's: whose it is; NULL once dropped */
+    struct hw_pool_origin *origin;       /* the pool's: whose it is; NULL once dropped */
     struct hw_list in_origin;            /* the pool's: among the origin's idle ones */
     struct hw_list in_pool;              /* the pool's: among all */
     struct hw_list in_idle;              /* the pool's: among all idle ones, by age */
@@ -72,18 +72,18 @@ struct hw_conn {
     struct hw_wheel_entry timer;         /* the current address's share; later the owner's */
     struct hw_address addresses[HW_RESOLVE_ADDRESSES_MAX];
     size_t n_addresses;
-    size_t next_address;  /* the one after the current */
-    hw_mono_ms give_up_at; /* when the whole attempt is over, for the shares */
-    char address[64];      /* connected to, or being connected to; as text with port */
-    struct hw_cause cause; /* why the last address failed */
-    hw_mono_us step_us;    /* when the current step began */
-    hw_mono_us sent_us;    /* of the exchange: when it began */
+    size_t next_address;      /* the one after the current */
+    hw_mono_ms give_up_at;    /* when the whole attempt is over, for the shares */
+    char address[64];         /* connected to, or being connected to; as text with port */
+    struct hw_cause cause;    /* why the last address failed */
+    hw_mono_us step_us;       /* when the current step began */
+    hw_mono_us sent_us;       /* of the exchange: when it began */
     hw_mono_us first_byte_us; /* of the response; 0: none yet */
     hw_mono_us head_us;       /* when its head was complete; 0: not yet */
     int32_t connect_ms;       /* of all addresses tried; -1: did not happen */
     int32_t tls_ms;
     bool has_offered_ticket;
-    bool is_ready;  /* was established; counts as such in the pool */
+    bool is_ready; /* was established; counts as such in the pool */
     enum hw_conn_state state;
 };
 

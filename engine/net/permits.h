@@ -23,7 +23,7 @@
 
 #include "loop/loop.h"
 
-#define HW_PERMITS_MAX 64
+#define HW_PERMITS_MAX        64
 #define HW_PERMIT_PATIENCE_MS 100
 
 struct hw_permits;
@@ -37,7 +37,7 @@ struct hw_permits {
     struct hw_loop *loop; /* borrowed */
     struct hw_list held;
     size_t n_held;
-    struct hw_wheel_entry lapse;                 /* when the oldest one does */
+    struct hw_wheel_entry lapse;                /* when the oldest one does */
     void (*on_available)(struct hw_permits *p); /* may run inside give_back */
 };
 

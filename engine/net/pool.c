@@ -66,8 +66,8 @@ static struct hw_pool_origin *origin_make(struct hw_pool *p, const struct hw_url
 struct hw_pool_origin *hw_pool_visit(struct hw_pool *p, const struct hw_url *url)
 {
     struct hw_map_entry *e = hw_map_find(&p->origins, url->origin);
-    struct hw_pool_origin *o = e ? HW_CONTAINER_OF(e, struct hw_pool_origin, entry)
-                                 : origin_make(p, url);
+    struct hw_pool_origin *o =
+        e ? HW_CONTAINER_OF(e, struct hw_pool_origin, entry) : origin_make(p, url);
     if (!o)
         return NULL;
     o->n_users++;
@@ -89,7 +89,8 @@ static void origin_tidy(struct hw_pool *p, struct hw_pool_origin *o)
     hw_list_unlink(&o->turn);
     hw_list_push_back(&p->quiet, &o->quiet);
     if (++p->n_quiet > HW_POOL_QUIET_MAX)
-        origin_free(p, HW_CONTAINER_OF(hw_list_first(&p->quiet), struct hw_pool_origin, quiet));
+        origin_free(p,
+                    HW_CONTAINER_OF(hw_list_first(&p->quiet), struct hw_pool_origin, quiet));
 }
 
 void hw_pool_leave(struct hw_pool *p, struct hw_pool_origin *o)

@@ -21,7 +21,7 @@
 #include "http/url.h"
 #include "net/conn.h"
 
-#define HW_POOL_IDLE_MS 55000
+#define HW_POOL_IDLE_MS   55000
 #define HW_POOL_QUIET_MAX 4096
 
 struct hw_pool {

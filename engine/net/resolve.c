@@ -8,8 +8,8 @@
  * when its last query is answered.
  *
  * Failures: no channel can be made -> open fails, or the old one stays in use; no memory for
- * a watch -> that query runs into its timeout; an answer without memory to read it ->
- * DOWN, a fault of our own.
+ * a watch -> that query runs into its timeout, and later ones go to a new channel; an
+ * answer without memory to read it -> DOWN, a fault of our own.
  */
 #include "net/resolve.h"
 
@@ -35,7 +35,7 @@ enum {
 };
 
 #define RESOLV_CONF "/etc/resolv.conf"
-#define HOSTS_FILE "/etc/hosts"
+#define HOSTS_FILE  "/etc/hosts"
 
 /* What tells whether a file has changed; all zero where there is none. */
 struct file_mark {
@@ -50,8 +50,8 @@ struct channel {
     ares_channel ares;
     size_t n_queries;
     struct hw_list watches;
-    struct hw_list link;          /* in resolve->old_channels, once another took its place */
-    struct hw_wheel_entry timer;  /* its next timeout, or its end */
+    struct hw_list link;         /* in resolve->old_channels, once another took its place */
+    struct hw_wheel_entry timer; /* its next timeout, or its end */
 };
 
 struct watch {
@@ -96,6 +96,7 @@ struct hw_resolve {
     struct hw_closing closing;
     void (*closed_cb)(void *data);
     void *closed_data;
+    bool has_deaf_socket; /* of the channel: its watch could not be made */
     bool is_closing;
 };
 
@@ -137,13 +138,15 @@ static void on_socket_ready(uv_poll_t *poll, int status, int events)
     hw_loop_touch(ch->resolve->loop);
     bool readable = status < 0 || (events & UV_READABLE);
     bool writable = status < 0 || (events & UV_WRITABLE);
-    ares_process_fd(ch->ares, readable ? fd : ARES_SOCKET_BAD, writable ? fd : ARES_SOCKET_BAD);
+    ares_process_fd(ch->ares, readable ? fd : ARES_SOCKET_BAD,
+                    writable ? fd : ARES_SOCKET_BAD);
     channel_set_timer(ch);
 }
 
 static struct watch *watch_find(struct channel *ch, ares_socket_t fd)
 {
-    HW_LIST_EACH (at, &ch->watches) {
+    HW_LIST_EACH(at, &ch->watches)
+    {
         struct watch *w = HW_CONTAINER_OF(at, struct watch, link);
         if (w->fd == fd)
             return w;
@@ -182,6 +185,8 @@ static void on_socket_state(void *data, ares_socket_t fd, int readable, int writ
     if (w)
         uv_poll_start(&w->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0),
                       on_socket_ready);
+    else
+        ch->resolve->has_deaf_socket = true;
 }
 
 static void channel_close(struct channel *ch)
@@ -247,7 +252,8 @@ static enum hw_status channel_open(struct hw_resolve *r, struct hw_cause *cause)
     struct ares_options options;
     struct channel *ch = hw_calloc(1, sizeof(*ch));
     if (!ch)
-        return hw_cause_set(cause, HW_ENOMEM, HW_ORIGIN_US, 0, "start the resolver: no memory");
+        return hw_cause_set(cause, HW_ENOMEM, HW_ORIGIN_US, 0,
+                            "start the resolver: no memory");
     ch->resolve = r;
     hw_list_init(&ch->watches);
     hw_wheel_entry_init(&ch->timer, on_channel_timer);
@@ -284,7 +290,8 @@ static void names_make_room(struct hw_resolve *r)
 {
     if (r->names.n_entries < HW_RESOLVE_NAMES_MAX)
         return;
-    HW_LIST_EACH (at, &r->by_use) {
+    HW_LIST_EACH(at, &r->by_use)
+    {
         struct hw_resolve_name *n = HW_CONTAINER_OF(at, struct hw_resolve_name, link);
         if (n->channel || !hw_list_is_empty(&n->waiters))
             continue;
@@ -330,8 +337,10 @@ static void on_name_answered(struct hw_wheel_entry *e)
     struct hw_resolve_name *n = HW_CONTAINER_OF(e, struct hw_resolve_name, later);
     struct hw_address addresses[HW_RESOLVE_ADDRESSES_MAX];
     memcpy(addresses, n->addresses, sizeof(addresses));
-    struct hw_resolve_answer answer = { .result = n->result, .addresses = addresses,
-                                        .n_addresses = n->n_addresses, .cause = n->cause };
+    struct hw_resolve_answer answer = { .result = n->result,
+                                        .addresses = addresses,
+                                        .n_addresses = n->n_addresses,
+                                        .cause = n->cause };
     struct hw_list told;
     struct hw_list *at;
     hw_list_init(&told);
@@ -372,7 +381,8 @@ static void take_addresses(struct hw_resolve_name *n, const struct ares_addrinfo
     const struct ares_addrinfo_node *next[2] = { next_of(info->nodes, AF_INET),
                                                  next_of(info->nodes, AF_INET6) };
     n->n_addresses = 0;
-    for (int i = 0; (next[0] || next[1]) && n->n_addresses < HW_RESOLVE_ADDRESSES_MAX; i ^= 1) {
+    for (int i = 0; (next[0] || next[1]) && n->n_addresses < HW_RESOLVE_ADDRESSES_MAX;
+         i ^= 1) {
         const struct ares_addrinfo_node *node = next[i];
         if (!node)
             continue;
@@ -411,7 +421,8 @@ static void name_missing(struct hw_resolve_name *n, int code)
     n->result = HW_RESOLVE_NOT_FOUND;
     n->fresh_until = hw_loop_now(n->resolve->loop) + NOT_FOUND_TTL_MS;
     n->resolve->failing_since = 0;
-    hw_cause_set(&n->cause, HW_EDNS, HW_ORIGIN_CARES, code, "resolve %.100s: %s", n->text, what);
+    hw_cause_set(&n->cause, HW_EDNS, HW_ORIGIN_CARES, code, "resolve %.100s: %s", n->text,
+                 what);
 }
 
 static const char *failure_words(int code)
@@ -456,8 +467,8 @@ static void name_take_answer(struct hw_resolve_name *n, int code,
     if (code == ARES_SUCCESS && info && info->nodes) {
         name_found(n, info);
         count(r, HW_METRIC_DNS_FOUND);
-    } else if (code == ARES_SUCCESS || code == ARES_ENODATA || code == ARES_ENOTFOUND
-               || code == ARES_EBADNAME) {
+    } else if (code == ARES_SUCCESS || code == ARES_ENODATA || code == ARES_ENOTFOUND ||
+               code == ARES_EBADNAME) {
         name_missing(n, code == ARES_SUCCESS ? ARES_ENODATA : code);
         count(r, HW_METRIC_DNS_NOT_FOUND);
     } else {
@@ -506,9 +517,9 @@ static struct file_mark mark_of(const char *path)
 static bool mark_renew(struct file_mark *mark, const char *path)
 {
     struct file_mark now = mark_of(path);
-    bool is_same = now.dev == mark->dev && now.ino == mark->ino && now.size == mark->size
-                   && now.changed.tv_sec == mark->changed.tv_sec
-                   && now.changed.tv_nsec == mark->changed.tv_nsec;
+    bool is_same = now.dev == mark->dev && now.ino == mark->ino && now.size == mark->size &&
+                   now.changed.tv_sec == mark->changed.tv_sec &&
+                   now.changed.tv_nsec == mark->changed.tv_nsec;
     *mark = now;
     return !is_same;
 }
@@ -516,17 +527,21 @@ static bool mark_renew(struct file_mark *mark, const char *path)
 static void forget_answers(struct hw_resolve *r)
 {
     r->epoch++;
-    HW_LIST_EACH (at, &r->by_use)
+    HW_LIST_EACH(at, &r->by_use)
+    {
         HW_CONTAINER_OF(at, struct hw_resolve_name, link)->fresh_until = 0;
+    }
 }
 
 static void look_at_files(struct hw_resolve *r)
 {
     hw_mono_ms now = hw_loop_now(r->loop);
-    if (now < r->look_at)
+    if (now < r->look_at && !r->has_deaf_socket)
         return;
     r->look_at = now + LOOK_AGAIN_MS;
-    bool has_changed = mark_renew(&r->resolv_mark, RESOLV_CONF);
+    bool has_changed = r->has_deaf_socket;
+    r->has_deaf_socket = false;
+    has_changed |= mark_renew(&r->resolv_mark, RESOLV_CONF);
     has_changed |= mark_renew(&r->hosts_mark, r->hosts_file ? r->hosts_file : HOSTS_FILE);
     struct channel *old = r->channel;
     if (!has_changed)
@@ -635,7 +650,8 @@ enum hw_status hw_resolve_open(struct hw_resolve **out, struct hw_loop *loop,
 {
     struct hw_resolve *r = hw_calloc(1, sizeof(*r));
     if (!r)
-        return hw_cause_set(cause, HW_ENOMEM, HW_ORIGIN_US, 0, "start the resolver: no memory");
+        return hw_cause_set(cause, HW_ENOMEM, HW_ORIGIN_US, 0,
+                            "start the resolver: no memory");
     r->loop = loop;
     hw_list_init(&r->old_channels);
     hw_list_init(&r->by_use);
@@ -669,10 +685,14 @@ void hw_resolve_close(struct hw_resolve *r, void (*cb)(void *data), void *data)
     r->closed_cb = cb;
     r->closed_data = data;
     channel_close(r->channel);
-    HW_LIST_EACH_SAFE (at, &r->old_channels)
+    HW_LIST_EACH_SAFE(at, &r->old_channels)
+    {
         channel_close(HW_CONTAINER_OF(at, struct channel, link));
-    HW_LIST_EACH_SAFE (at, &r->by_use)
+    }
+    HW_LIST_EACH_SAFE(at, &r->by_use)
+    {
         name_free(HW_CONTAINER_OF(at, struct hw_resolve_name, link));
+    }
     hw_map_close(&r->names);
     hw_closing_hold(&r->closing); /* there may be no socket to wait for */
     hw_loop_arm(r->loop, &r->ended, 0);

@@ -24,7 +24,7 @@
 #include "rules/address.h"
 
 #define HW_RESOLVE_ADDRESSES_MAX 16
-#define HW_RESOLVE_NAMES_MAX 16384
+#define HW_RESOLVE_NAMES_MAX     16384
 
 struct hw_resolve;
 struct hw_resolve_name;

@@ -40,6 +40,7 @@ struct hw_accept_event {
     enum hw_accepted result; /* NOT_YET: is sent; others are left alone */
     struct hw_stream_id cursor; /* out, when TAKEN */
     uint64_t stamp_us;          /* out, when TAKEN */
+    bool is_told;               /* the caller's: has acted on the result */
 };
 
 struct hw_accept;

@@ -164,6 +164,13 @@ void hw_buf_consume(struct hw_buf *b, size_t n_bytes)
         b->head = b->tail = 0;
 }
 
+void hw_buf_cut(struct hw_buf *b, size_t n_bytes)
+{
+    HW_MUST(n_bytes <= b->tail - b->head);
+    b->tail = b->head + n_bytes;
+    b->failed = HW_OK;
+}
+
 const char *hw_buf_str(struct hw_buf *b)
 {
     if (b->cap == b->tail && buf_grow(b, b->tail + 1) != HW_OK)

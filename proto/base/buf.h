@@ -52,6 +52,10 @@ enum hw_status hw_buf_appendf(struct hw_buf *b, const char *fmt, ...) HW_PRINTF(
 /* Drop n bytes from the front; n at most the length. */
 void hw_buf_consume(struct hw_buf *b, size_t n_bytes);
 
+/* Take back what was appended behind the first n bytes (n at most the length), and forget a
+ * failure: after a run of appends that failed half way. */
+void hw_buf_cut(struct hw_buf *b, size_t n_bytes);
+
 /* What is in it, borrowed until the next call that changes it. */
 static inline struct hw_slice hw_buf_slice(const struct hw_buf *b)
 {

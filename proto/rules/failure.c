@@ -25,3 +25,20 @@ const char *hw_phase_text(enum hw_phase phase)
     HW_MUST((unsigned)phase < HW_PHASES);
     return texts[phase];
 }
+
+const char *hw_failure_sentence(enum hw_failure failure)
+{
+    switch ((int)failure) {
+    case HW_FAILURE_WEBHOOK_DISABLED:
+        return "the webhook was disabled before it could be delivered";
+    case HW_FAILURE_WEBHOOK_DELETED:
+        return "the webhook was deleted before it could be delivered";
+    case HW_FAILURE_BACKLOG_FULL:
+        return "more deliveries were waiting for the webhook than HOOKWHEEL_BACKLOG_MAX allows";
+    case HW_FAILURE_POISON:
+        return "it could not be handled: the engine died with it in hand time and again, or its body "
+               "is no longer in Redis";
+    default:
+        return "";
+    }
+}

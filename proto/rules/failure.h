@@ -44,6 +44,8 @@ enum hw_phase {
 };
 
 const char *hw_failure_text(enum hw_failure failure);
+/* One sentence for people, for the kinds that come without an attempt; "" for the others. */
+const char *hw_failure_sentence(enum hw_failure failure);
 const char *hw_phase_text(enum hw_phase phase);
 
 #endif

@@ -323,7 +323,7 @@ enum hw_status hw_tls_open_server(struct hw_tls **out, struct hw_identity *ident
     enum hw_status status = tls_open(out, hw_identity_config(identity), cause);
 
     if (status == HW_OK)
-        snprintf((*out)->name, sizeof (*out)->name, "client");
+        snprintf((*out)->name, sizeof(*out)->name, "client");
     return status;
 }
 

@@ -13,7 +13,9 @@
  * Errors    FAILED fills the cause (HW_ETLS with the verifier's reason in words, or
  *           HW_ECONN for an end in the middle); the session is of no use afterwards,
  *           but an alert may be in the outbox.
- * Cost      a full handshake 2.3-2.8 ms of CPU, a resumed one 0.15 ms.
+ * Cost      a client's full handshake 2.5-5 ms of CPU with a chain of three P-256
+ *           certificates, 1-2 ms with RSA; resumed 0.03-0.05 ms (TLS 1.2) or 0.5-0.9 ms (1.3,
+ *           which agrees on a new key); a record of 1 KiB about 3 us.
  */
 #ifndef HW_TLS_TLS_H
 #define HW_TLS_TLS_H
@@ -39,8 +41,8 @@ HW_MUST_USE enum hw_status hw_tls_open_client(struct hw_tls **out, struct hw_tru
                                               const char *name, bool is_address,
                                               const struct hw_tls_ticket *ticket,
                                               struct hw_cause *cause);
-HW_MUST_USE enum hw_status hw_tls_open_server(struct hw_tls **out, struct hw_identity *identity,
-                                              struct hw_cause *cause);
+HW_MUST_USE enum hw_status
+hw_tls_open_server(struct hw_tls **out, struct hw_identity *identity, struct hw_cause *cause);
 void hw_tls_close(struct hw_tls *tls); /* NULL is fine */
 
 /* Ciphertext from the peer goes in at the end of the inbox (reserve, read, commit);
@@ -59,7 +61,8 @@ enum hw_tls_result hw_tls_read(struct hw_tls *tls, void *out, size_t size, size_
                                struct hw_cause *cause);
 
 /* All of `plain` into the outbox: DONE or FAILED. */
-enum hw_tls_result hw_tls_write(struct hw_tls *tls, struct hw_slice plain, struct hw_cause *cause);
+enum hw_tls_result hw_tls_write(struct hw_tls *tls, struct hw_slice plain,
+                                struct hw_cause *cause);
 
 /* Put a close_notify into the outbox. */
 void hw_tls_shut(struct hw_tls *tls);

@@ -292,6 +292,49 @@ CASE(what_kills_its_owner_under_its_mark_three_times_is_poison)
     world_close(&world);
 }
 
+static struct world_answer slow_204(struct world *w, uint32_t number, uint64_t n, unsigned attempt)
+{
+    (void)w, (void)number, (void)n, (void)attempt;
+    return http(204, 5000);
+}
+
+CASE(what_becomes_ours_again_while_an_old_attempt_is_under_way_is_attempted_after_it)
+{
+    world_init(&world, 1, 1, 100, 2, &rules);
+    world.answer = slow_204;
+    for (int i = 0; i < 4; i++)
+        world_accept(&world, 0);
+    world_run_until(&world, 10);
+    world_fence(&world);
+    while (world_step(&world))
+        continue;
+    for (size_t i = 0; i < world.n_deliveries; i++)
+        CHECK_INT(world.deliveries[i]->where, ==, WORLD_DELIVERED);
+    CHECK_UINT(world.deliveries[0]->sent, ==, 2);
+    CHECK_UINT(world.deliveries[3]->sent, ==, 1);
+    world_close(&world);
+}
+
+CASE(a_marked_suspect_that_is_nobodys_any_more_is_not_sent)
+{
+    world_init(&world, 1, 1, 100, 10, &rules);
+    world.answer = always_204;
+    struct world_delivery *d = world_accept(&world, 0);
+    d->crashes = 1;
+    world_crash(&world);
+    hw_dispatch_stop(&world.courier.dispatch, true);
+    world_run_until(&world, 10);
+    CHECK_UINT(d->marks, ==, 1); /* marked, and ready */
+    hw_courier_drop_all(&world.courier);
+    d->where = WORLD_NOWHERE;    /* another instance has it */
+    hw_dispatch_stop(&world.courier.dispatch, false);
+    while (world_step(&world))
+        continue;
+    CHECK_UINT(d->sent, ==, 0);
+    CHECK_UINT(world.n_tasks, ==, 0);
+    world_close(&world);
+}
+
 /* ---- crowds ---- */
 
 static unsigned fail_percent, hang_percent, fault_percent;
@@ -349,6 +392,9 @@ static void some_mishap(void)
         break;
     case 3:
         hw_dispatch_share(&world.courier.dispatch, 1 + hw_random_below(&world.random, 4));
+        break;
+    case 4:
+        world_fence(&world);
         break;
     default:
         break;

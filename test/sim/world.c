@@ -5,6 +5,8 @@
 
 #include "hookwheel/alloc.h"
 
+enum { BEAT_MS = 500 };
+
 #define NEED(x) ((x) ? (void)0 : need_failed(#x, __LINE__))
 
 static void need_failed(const char *what, int line)
@@ -19,6 +21,7 @@ struct task {
     struct hw_wheel_entry later; /* the answer of endpoint or store */
     struct world_answer answer;
     struct world_delivery *record; /* looked up once */
+    struct hw_list unsent;         /* in world->unsettled */
 };
 
 static struct hw_now now_of(const struct world *world)
@@ -76,6 +79,7 @@ static void port_free(struct hw_courier *c, struct hw_delivery *d)
     struct task *t = task_of(d);
 
     hw_wheel_cancel(&t->world->wheel, &t->later);
+    hw_list_unlink(&t->unsent);
     world_of(c)->n_tasks--;
     hw_free(t);
 }
@@ -122,6 +126,39 @@ static void port_start(struct hw_courier *c, struct hw_delivery *d)
 
 /* ---- the store ---- */
 
+static void beat_soon(struct world *world)
+{
+    if (!hw_wheel_is_armed(&world->beat))
+        hw_wheel_arm(&world->wheel, &world->beat, world->now + BEAT_MS);
+}
+
+/* A question to the store takes memory; without it, the next beat asks again. */
+static bool may_ask(struct world *world)
+{
+    void *question = hw_malloc(1);
+
+    if (question == NULL)
+        beat_soon(world);
+    hw_free(question);
+    return question != NULL;
+}
+
+static void port_doubt(struct hw_courier *c)
+{
+    struct world *world = world_of(c);
+
+    world->has_doubt = true;
+    beat_soon(world);
+}
+
+/* The store's own memory is never short. */
+static void keep_state(struct hw_buf *state, struct hw_slice packed)
+{
+    do
+        hw_buf_reset(state);
+    while (hw_buf_append_slice(state, packed) != HW_OK);
+}
+
 static void on_due(struct hw_wheel_entry *entry);
 
 static void park(struct world *world, struct world_delivery *r, const struct hw_delivery *d)
@@ -129,8 +166,7 @@ static void park(struct world *world, struct world_delivery *r, const struct hw_
     r->where = WORLD_PARKED;
     r->failed_at = world->now;
     r->due_ms = d->again_ms;
-    hw_buf_reset(&r->state);
-    NEED(hw_buf_append_slice(&r->state, hw_buf_slice(&d->packed)) == HW_OK);
+    keep_state(&r->state, hw_buf_slice(&d->packed));
     hw_wheel_entry_init(&r->due, on_due);
     hw_wheel_arm(&world->wheel, &r->due, (hw_mono_ms)(r->due_ms - WORLD_BEGIN_MS));
     say(world, r, "parked for", (uint64_t)(r->due_ms - WORLD_BEGIN_MS));
@@ -183,6 +219,10 @@ static void on_settled(struct hw_wheel_entry *entry)
     struct world_delivery *r = record_for(t);
     bool is_lost = world->lose_every > 0 && hw_random_below(&world->random, world->lose_every) == 0;
 
+    if (d->is_lost) { /* told under a name that is not ours any more: nothing moves */
+        hw_courier_settled(&world->courier, d, false, now_of(world));
+        return;
+    }
     NEED(r->where == WORLD_OWNED); /* settled once */
     if (!is_lost)
         apply(world, r, d);
@@ -198,6 +238,10 @@ static void port_settle(struct hw_courier *c, struct hw_delivery *d)
     struct world *world = world_of(c);
     struct task *t = task_of(d);
 
+    if (!may_ask(world)) {
+        hw_list_push_back(&world->unsettled, &t->unsent);
+        return;
+    }
     hw_wheel_entry_init(&t->later, on_settled);
     hw_wheel_arm(&world->wheel, &t->later, world->now + world->store_ms);
 }
@@ -214,10 +258,10 @@ static void load(struct world *world, struct world_delivery *r, hw_unix_ms due_m
              "\"account\":\"default\",\"level\":\"user\",\"data\":{}}",
              r->w, (unsigned long long)r->n);
     what.event = hw_event_new(hw_slice_str(text), hw_slice(NULL, 0));
-    NEED(what.event != NULL);
     what.state = r->attempts > 0 ? hw_buf_slice(&r->state) : hw_slice(NULL, 0);
     r->where = WORLD_OWNED;
-    NEED(hw_courier_take(&world->courier, &what, now_of(world)) == HW_OK);
+    if (what.event == NULL || hw_courier_take(&world->courier, &what, now_of(world)) != HW_OK)
+        port_doubt(&world->courier);
     hw_event_release(what.event);
 }
 
@@ -244,6 +288,10 @@ static void port_mark(struct hw_courier *c, struct hw_delivery *d)
     struct world *world = world_of(c);
     struct task *t = task_of(d);
 
+    if (!may_ask(world)) {
+        hw_courier_mark_failed(c, d);
+        return;
+    }
     hw_wheel_entry_init(&t->later, on_marked);
     hw_wheel_arm(&world->wheel, &t->later, world->now + world->store_ms);
 }
@@ -283,8 +331,13 @@ static void on_refill(struct hw_wheel_entry *entry)
 static void port_refill(struct hw_courier *c, struct hw_endpoint *e, size_t k)
 {
     struct world *world = world_of(c);
-    struct refill *f = calloc(1, sizeof *f);
+    struct refill *f;
 
+    if (!may_ask(world)) {
+        e->is_refilling = false;
+        return;
+    }
+    f = calloc(1, sizeof *f);
     NEED(f != NULL);
     hw_list_push_back(&world->refills, &f->link);
     f->world = world;
@@ -299,31 +352,93 @@ static void port_ask_pump(struct hw_courier *c)
     world_of(c)->wants_pump = true;
 }
 
-static const struct hw_courier_ports ports = { port_new,  port_free,   port_start,   port_settle,
-                                               port_mark, port_refill, port_ask_pump };
+static const struct hw_courier_ports ports = {
+    .delivery_new = port_new,
+    .delivery_free = port_free,
+    .start = port_start,
+    .settle = port_settle,
+    .mark = port_mark,
+    .refill = port_refill,
+    .ask_pump = port_ask_pump,
+    .doubt = port_doubt,
+};
+
+/* ---- the beat: what was refused is done again ---- */
+
+static void settle_again(struct world *world)
+{
+    struct hw_list again, *link;
+
+    hw_list_init(&again);
+    hw_list_splice(&again, &world->unsettled);
+    while ((link = hw_list_pop(&again)) != NULL)
+        port_settle(&world->courier, &HW_CONTAINER_OF(link, struct task, unsent)->delivery);
+}
+
+/* Every delivery that is ours and that the courier does not hold. */
+static void load_unknown(struct world *world)
+{
+    world->has_doubt = false;
+    for (size_t i = 0; i < world->n_deliveries; i++) {
+        struct world_delivery *r = world->deliveries[i];
+        if (r->where == WORLD_OWNED &&
+            hw_dispatch_delivery(&world->courier.dispatch, r->w, r->n) == NULL)
+            load(world, r, 0);
+    }
+}
+
+static void tell_webhooks(struct world *world);
+
+static void on_beat(struct hw_wheel_entry *entry)
+{
+    struct world *world = HW_CONTAINER_OF(entry, struct world, beat);
+
+    settle_again(world);
+    if (world->must_put)
+        tell_webhooks(world);
+    if (world->has_doubt)
+        load_unknown(world);
+    hw_courier_nudge(&world->courier);
+}
 
 /* ---- life ---- */
 
 static struct hw_webhook *webhook_new(uint32_t w, unsigned max_in_flight)
 {
-    struct hw_webhook *wh = hw_webhook_new();
+    struct hw_webhook *wh;
 
-    NEED(wh != NULL);
+    do
+        wh = hw_webhook_new();
+    while (wh == NULL);
     wh->w = w;
-    wh->account = hw_strdup("default");
+    while (wh->account == NULL)
+        wh->account = hw_strdup("default");
     wh->max_in_flight = max_in_flight;
     wh->standing.status = HW_WEBHOOK_ACTIVE;
     return wh;
 }
 
-static void put_webhooks(struct world *world)
+static bool put_webhooks(struct world *world)
 {
     struct hw_webhook **all = malloc(world->n_endpoints * sizeof *all);
+    enum hw_status status;
 
     for (size_t w = 0; w < world->n_endpoints; w++)
         all[w] = hw_webhook_hold(world->endpoints[w].webhook);
-    NEED(hw_subscriptions_put(&world->subscriptions, HW_SLICE("default"), 1, all, world->n_endpoints) == HW_OK);
+    status = hw_subscriptions_put(&world->subscriptions, HW_SLICE("default"), 1, all, world->n_endpoints);
     free(all);
+    return status == HW_OK;
+}
+
+static void tell_webhooks(struct world *world)
+{
+    world->must_put = !put_webhooks(world);
+    if (world->must_put)
+        beat_soon(world);
+    else
+        hw_courier_account_changed(&world->courier,
+                                   hw_subscriptions_account(&world->subscriptions, HW_SLICE("default")),
+                                   now_of(world));
 }
 
 void world_init(struct world *world, uint64_t seed, size_t n_webhooks, unsigned max_in_flight,
@@ -332,6 +447,8 @@ void world_init(struct world *world, uint64_t seed, size_t n_webhooks, unsigned 
     memset(world, 0, sizeof *world);
     world->store_ms = 1;
     hw_list_init(&world->refills);
+    hw_list_init(&world->unsettled);
+    hw_wheel_entry_init(&world->beat, on_beat);
     hw_wheel_init(&world->wheel, 0);
     hw_random_init(&world->random, seed);
     hw_metrics_init(&world->metrics);
@@ -340,7 +457,8 @@ void world_init(struct world *world, uint64_t seed, size_t n_webhooks, unsigned 
     world->n_endpoints = n_webhooks;
     for (size_t w = 0; w < n_webhooks; w++)
         world->endpoints[w].webhook = webhook_new((uint32_t)w, max_in_flight_each);
-    put_webhooks(world);
+    while (!put_webhooks(world))
+        continue;
     hw_courier_init(&world->courier, &world->wheel, &world->subscriptions, &world->metrics, retry,
                     max_in_flight, &ports, seed);
 }
@@ -359,17 +477,16 @@ static void abandon(struct world *world)
             world->endpoints[d->w].n_open--;
         /* Nobody is asked any more: let go of it in any state. */
         d->is_lost = true;
-        if (d->state != HW_DELIVERY_SENDING && d->state != HW_DELIVERY_SETTLING &&
-            world->courier.suspect != d) {
-            hw_courier_drop(&world->courier, d);
-        } else if (d->state == HW_DELIVERY_SENDING) {
+        if (d->state == HW_DELIVERY_SENDING) {
             struct hw_attempt_result none = { .failure = HW_FAILURE_INTERNAL };
             struct hw_attempt attempt = { 0 };
             hw_courier_finished(&world->courier, d, &none, &attempt, now_of(world));
         } else if (d->state == HW_DELIVERY_SETTLING) {
             hw_courier_settled(&world->courier, d, false, now_of(world));
-        } else {
+        } else if (d->state == HW_DELIVERY_SUSPECT && world->courier.suspect == d) {
             hw_courier_mark_failed(&world->courier, d);
+        } else {
+            hw_courier_drop(&world->courier, d);
         }
         entry = next;
     }
@@ -381,6 +498,7 @@ void world_close(struct world *world)
     struct hw_list *link;
 
     abandon(world);
+    hw_wheel_cancel(&world->wheel, &world->beat);
     while ((link = hw_list_pop(&world->refills)) != NULL)
         free(HW_CONTAINER_OF(link, struct refill, link));
     hw_courier_close(&world->courier);
@@ -398,9 +516,10 @@ void world_close(struct world *world)
 struct world_delivery *world_accept(struct world *world, uint32_t w)
 {
     struct world_delivery *r = calloc(1, sizeof *r);
-    struct hw_endpoint *e = hw_dispatch_endpoint(&world->courier.dispatch, world->endpoints[w].webhook);
+    struct hw_endpoint *e = hw_dispatch_endpoint(&world->courier.dispatch,
+                                                 hw_subscriptions_find(&world->subscriptions, w));
 
-    NEED(r != NULL && e != NULL);
+    NEED(r != NULL);
     r->world = world;
     r->w = w;
     r->n = ++world->endpoints[w].n_last;
@@ -410,7 +529,7 @@ struct world_delivery *world_accept(struct world *world, uint32_t w)
         world->deliveries = realloc(world->deliveries, world->cap_deliveries * sizeof(void *));
     }
     world->deliveries[world->n_deliveries++] = r;
-    if (hw_endpoint_room(e) > 0) {
+    if (e != NULL && hw_endpoint_room(e) > 0) {
         load(world, r, 0);
     } else {
         r->where = WORLD_WAITING;
@@ -421,6 +540,8 @@ struct world_delivery *world_accept(struct world *world, uint32_t w)
 
 static void pump(struct world *world)
 {
+    if (world->courier.has_missed_backlog)
+        beat_soon(world);
     while (world->wants_pump) {
         world->wants_pump = false;
         hw_courier_pump(&world->courier, now_of(world));
@@ -465,23 +586,30 @@ void world_set_status(struct world *world, uint32_t w, enum hw_webhook_status st
     wh->standing.status = status;
     hw_webhook_release(world->endpoints[w].webhook);
     world->endpoints[w].webhook = wh;
-    put_webhooks(world);
-    hw_courier_account_changed(&world->courier,
-                               hw_subscriptions_account(&world->subscriptions, HW_SLICE("default")),
-                               now_of(world));
+    tell_webhooks(world);
+}
+
+static void adopt_all(struct world *world)
+{
+    for (size_t i = 0; i < world->n_deliveries; i++)
+        if (world->deliveries[i]->where == WORLD_OWNED) {
+            world->deliveries[i]->crashes++;
+            load(world, world->deliveries[i], 0);
+        }
+}
+
+void world_fence(struct world *world)
+{
+    hw_courier_drop_all(&world->courier);
+    adopt_all(world);
 }
 
 void world_crash(struct world *world)
 {
     abandon(world);
-    for (size_t i = 0; i < world->n_deliveries; i++) {
-        struct world_delivery *r = world->deliveries[i];
-        r->in_flight = false;
-        if (r->where != WORLD_OWNED)
-            continue;
-        r->crashes++;
-        load(world, r, 0);
-    }
+    for (size_t i = 0; i < world->n_deliveries; i++)
+        world->deliveries[i]->in_flight = false;
+    adopt_all(world);
     for (size_t w = 0; w < world->n_endpoints; w++)
         hw_courier_backlog(&world->courier, (uint32_t)w);
 }

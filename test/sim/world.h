@@ -5,6 +5,10 @@
  * time.  What an endpoint answers is asked from the story (world->answer); a fault is a
  * countdown.  Everything that happens is checked: each delivery is owned before it is attempted, settled
  * once, attempted never before it is due and never twice at once.
+ *
+ * Memory    the engine's part of the world (deliveries, events, questions to the store) comes from
+ *           hw_malloc and may be refused at any time; what is refused is done on the next beat,
+ *           as by flow/keeper.c.  The world's own comes from malloc, or is asked for again.
  */
 #ifndef HW_SIM_WORLD_H
 #define HW_SIM_WORLD_H
@@ -66,6 +70,10 @@ struct world {
     struct world_delivery **deliveries; /* owned */
     size_t n_deliveries, cap_deliveries;
     struct hw_list refills;      /* under way */
+    struct hw_list unsettled;    /* tasks: outcomes that there was no memory to hand over */
+    struct hw_wheel_entry beat;  /* armed while something waits for it */
+    bool has_doubt;              /* something owned may be in nobody's memory */
+    bool must_put;               /* webhooks have changed and the courier does not know it */
     bool wants_pump;
     struct world_answer (*answer)(struct world *world, uint32_t w, uint64_t n, unsigned attempt);
     FILE *trace;                 /* NULL: none */
@@ -88,6 +96,10 @@ void world_run_until(struct world *world, hw_mono_ms until);
 
 /* The instance dies: memory is gone, requests under way end unheard, and another one adopts all. */
 void world_crash(struct world *world);
+
+/* The instance is taken for dead and is not: all that it holds is nobody's, and becomes its own again
+ * under another name while its old attempts are still under way. */
+void world_fence(struct world *world);
 
 /* Standing of a webhook, as the API would change it. */
 void world_set_status(struct world *world, uint32_t w, enum hw_webhook_status status);

@@ -54,9 +54,17 @@ static inline size_t dns_put_answer(unsigned char *out, int type, uint32_t ttl,
                                     const char *address)
 {
     size_t n_address = type == 1 ? 4 : 16;
-    const unsigned char fixed[] = { 0xc0, 12, 0, (unsigned char)type, 0, 1,
-                                    (unsigned char)(ttl >> 24), (unsigned char)(ttl >> 16),
-                                    (unsigned char)(ttl >> 8), (unsigned char)ttl, 0,
+    const unsigned char fixed[] = { 0xc0,
+                                    12,
+                                    0,
+                                    (unsigned char)type,
+                                    0,
+                                    1,
+                                    (unsigned char)(ttl >> 24),
+                                    (unsigned char)(ttl >> 16),
+                                    (unsigned char)(ttl >> 8),
+                                    (unsigned char)ttl,
+                                    0,
                                     (unsigned char)n_address };
     memcpy(out, fixed, sizeof(fixed));
     CHECK_INT(inet_pton(type == 1 ? AF_INET : AF_INET6, address, out + sizeof(fixed)), ==, 1);

@@ -370,7 +370,8 @@ static inline void node_on_accepted(struct hw_accept *a, enum hw_redis_trouble t
 
     (void)trouble;
     n->batch = NULL;
-    hw_ingest_done(n->ingest);
+    if (n->ingest != NULL)
+        hw_ingest_done(n->ingest);
 }
 
 /* Takes every entry as an event of account "default" without webhooks. */

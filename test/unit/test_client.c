@@ -9,11 +9,12 @@
 #include "check.h"
 #include "loop/stream.h"
 #include "support/name_server.h"
+#include "support/scarce.h"
 #include "tls/trust.h"
 
 enum {
-    TIMEOUT_MS = 400,        /* where a timeout is wanted */
-    PATIENT_MS = 10 * 1000,  /* where none is, however busy the machine */
+    TIMEOUT_MS = 400,       /* where a timeout is wanted */
+    PATIENT_MS = 10 * 1000, /* where none is, however busy the machine */
 };
 
 #define ANSWER_OK "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -69,7 +70,8 @@ static void session_close(struct session *s)
 static void session_say(struct session *s, const char *text)
 {
     struct hw_slice piece = hw_slice_str(text);
-    CHECK_INT(hw_stream_write(&s->stream, &piece, 1), ==, HW_OK);
+    if (hw_stream_write(&s->stream, &piece, 1) != HW_OK)
+        session_close(s);
 }
 
 static void answer(struct session *s)
@@ -93,7 +95,8 @@ static void session_data(struct hw_stream *stream, struct hw_slice data)
     struct session *s = HW_CONTAINER_OF(stream, struct session, stream);
     struct receiver *r = s->r;
     size_t n;
-    CHECK_INT(hw_buf_append_slice(&s->in, data), ==, HW_OK);
+    if (hw_buf_append_slice(&s->in, data) != HW_OK)
+        session_close(s); /* short of memory, in that test */
     while (!s->is_closing && (n = request_len(hw_buf_slice(&s->in))) > 0) {
         hw_buf_reset(&r->last);
         hw_buf_append(&r->last, hw_buf_slice(&s->in).data, n);
@@ -150,8 +153,10 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     if (!r->identity)
         return;
-    CHECK_INT(hw_tls_open_server(&tls, r->identity, NULL), ==, HW_OK);
-    hw_stream_start_tls(&s->stream, tls);
+    if (hw_tls_open_server(&tls, r->identity, NULL) == HW_OK)
+        hw_stream_start_tls(&s->stream, tls);
+    else
+        session_close(s);
 }
 
 static void receiver_open(struct receiver *r, struct hw_loop *loop,
@@ -217,14 +222,14 @@ static void on_give_up(struct hw_wheel_entry *e)
     CHECK_FAIL("waited for 20 s");
 }
 
-#define AWAIT(w, condition)                                                               \
-    do {                                                                                  \
-        struct hw_wheel_entry give_up;                                                    \
-        hw_wheel_entry_init(&give_up, on_give_up);                                        \
-        hw_loop_arm(&(w)->loop, &give_up, 20000);                                         \
-        while (!(condition))                                                              \
-            uv_run(&(w)->uv, UV_RUN_ONCE);                                                \
-        hw_loop_cancel(&(w)->loop, &give_up);                                             \
+#define AWAIT(w, condition)                                                                   \
+    do {                                                                                      \
+        struct hw_wheel_entry give_up;                                                        \
+        hw_wheel_entry_init(&give_up, on_give_up);                                            \
+        hw_loop_arm(&(w)->loop, &give_up, 20000);                                             \
+        while (!(condition))                                                                  \
+            uv_run(&(w)->uv, UV_RUN_ONCE);                                                    \
+        hw_loop_cancel(&(w)->loop, &give_up);                                                 \
     } while (0)
 
 static void on_pause_over(struct hw_wheel_entry *e)
@@ -247,7 +252,8 @@ static void trust_open(struct world *w)
     struct hw_buf pem;
     char path[64];
     hw_buf_init(&pem, 1 << 20);
-    if (hw_identity_make(&w->identity, names, 4, hw_loop_unix(&w->loop), &pem, &cause) != HW_OK)
+    if (hw_identity_make(&w->identity, names, 4, hw_loop_unix(&w->loop), &pem, &cause) !=
+        HW_OK)
         CHECK_FAIL("%s", cause.note);
     snprintf(path, sizeof(path), "/tmp/hw-client-%d.pem", (int)getpid());
     FILE *file = fopen(path, "w");
@@ -264,8 +270,11 @@ static void client_open(struct world *w, size_t max_connections, uint64_t timeou
 {
     struct hw_cause cause = { 0 };
     struct hw_client_options options = {
-        .trust = w->trust, .rules = &w->rules, .metrics = &w->metrics,
-        .timeout_ms = timeout_ms, .max_connections = max_connections,
+        .trust = w->trust,
+        .rules = &w->rules,
+        .metrics = &w->metrics,
+        .timeout_ms = timeout_ms,
+        .max_connections = max_connections,
         .dns_servers = w->dns.text,
     };
     if (hw_client_open(&w->client, &w->loop, &options, &cause) != HW_OK)
@@ -313,8 +322,10 @@ static void world_close(struct world *w)
     CHECK(!w->is_client_closed);
     AWAIT(w, w->is_client_closed);
     uv_close((uv_handle_t *)&w->receiver.listener, NULL);
-    HW_LIST_EACH_SAFE (at, &w->receiver.sessions)
+    HW_LIST_EACH_SAFE(at, &w->receiver.sessions)
+    {
         session_close(HW_CONTAINER_OF(at, struct session, link));
+    }
     AWAIT(w, w->receiver.n_open == 0);
     hw_buf_close(&w->receiver.last);
     name_server_close(&w->dns);
@@ -358,7 +369,8 @@ static void post_to(struct world *w, struct post *p, const char *host, int port)
     struct hw_cause cause = { 0 };
     memset(p, 0, sizeof(*p));
     p->w = w;
-    snprintf(text, sizeof(text), "%s://%s:%d/hook", w->is_secure ? "https" : "http", host, port);
+    snprintf(text, sizeof(text), "%s://%s:%d/hook", w->is_secure ? "https" : "http", host,
+             port);
     if (hw_url_parse(&p->url, hw_slice_str(text), &rules, &cause) != HW_OK)
         CHECK_FAIL("%s: %s", text, cause.note);
 }
@@ -402,10 +414,10 @@ static void post(struct world *w, struct post *p, const char *host)
 static const char *plain_host = "127.0.0.1";
 static const char *secure_host = "a.test";
 
-#define CHECK_DELIVERED(p)                                                                \
-    do {                                                                                  \
-        if ((p)->result.failure != HW_FAILURE_NONE)                                       \
-            CHECK_FAIL("%s", (p)->result.cause.note);                                     \
+#define CHECK_DELIVERED(p)                                                                    \
+    do {                                                                                      \
+        if ((p)->result.failure != HW_FAILURE_NONE)                                           \
+            CHECK_FAIL("%s", (p)->result.cause.note);                                         \
     } while (0)
 
 /* ---- deliveries ---- */
@@ -476,7 +488,8 @@ CASE(any_status_is_a_response_and_fields_are_there)
     struct world w;
     struct post p;
     world_init(&w, true);
-    w.receiver.answer = "HTTP/1.1 503 Slow down\r\nRetry-After: 120\r\ncontent-length: 0\r\n\r\n";
+    w.receiver.answer =
+        "HTTP/1.1 503 Slow down\r\nRetry-After: 120\r\ncontent-length: 0\r\n\r\n";
     post(&w, &p, secure_host);
     CHECK_DELIVERED(&p);
     CHECK_INT(p.result.status, ==, 503);
@@ -510,7 +523,8 @@ CASE(sessions_are_resumed)
     struct post p;
     world_init(&w, true);
     for (int i = 0; i < 4; i++) {
-        w.receiver.answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        w.receiver.answer =
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
         post(&w, &p, secure_host);
         CHECK_DELIVERED(&p);
         CHECK(!p.result.reused);
@@ -607,7 +621,7 @@ CASE(a_body_cut_off_is_still_a_success)
 static char *big_answer(size_t n_body)
 {
     char *text = malloc(n_body + 100);
-    int n = sprintf(text, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n", n_body);
+    int n = snprintf(text, 100, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n", n_body);
     memset(text + n, 'x', n_body);
     text[(size_t)n + n_body] = '\0';
     return text;
@@ -625,7 +639,7 @@ static void big_body(size_t n_body, bool reused)
     post_end(&p);
     CHECK_DELIVERED(&p);
     CHECK_UINT(p.result.body.len, ==, 100);
-    pause_ms(&w, 100);
+    pause_ms(&w, 300);
     CHECK_UINT(hw_client_connections(w.client), ==, reused ? 1 : 0);
     post(&w, &p, secure_host);
     CHECK_INT(p.result.reused, ==, reused);
@@ -786,8 +800,10 @@ CASE(an_idle_connection_that_is_closed_is_noticed)
     struct post p;
     world_init(&w, true);
     post(&w, &p, secure_host);
-    HW_LIST_EACH_SAFE (at, &w.receiver.sessions)
+    HW_LIST_EACH_SAFE(at, &w.receiver.sessions)
+    {
         session_close(HW_CONTAINER_OF(at, struct session, link));
+    }
     AWAIT(&w, hw_client_connections(w.client) == 0);
     post(&w, &p, secure_host);
     CHECK_DELIVERED(&p);
@@ -801,8 +817,11 @@ CASE(an_idle_connection_that_speaks_is_dropped)
     struct post p;
     world_init(&w, false);
     post(&w, &p, plain_host);
-    HW_LIST_EACH_SAFE (at, &w.receiver.sessions)
-        session_say(HW_CONTAINER_OF(at, struct session, link), "HTTP/1.1 408 Too slow\r\n\r\n");
+    HW_LIST_EACH_SAFE(at, &w.receiver.sessions)
+    {
+        session_say(HW_CONTAINER_OF(at, struct session, link),
+                    "HTTP/1.1 408 Too slow\r\n\r\n");
+    }
     AWAIT(&w, hw_client_connections(w.client) == 0);
     world_close(&w);
 }
@@ -832,8 +851,11 @@ CASE(a_plain_server_is_a_tls_failure)
     w.receiver.identity = NULL;
     post_begin(&w, &p, secure_host);
     AWAIT(&w, w.receiver.n_open == 1);
-    AWAIT(&w, hw_buf_len(&HW_CONTAINER_OF(hw_list_first(&w.receiver.sessions), struct session,
-                                          link)->in) > 0);
+    AWAIT(
+        &w,
+        hw_buf_len(
+            &HW_CONTAINER_OF(hw_list_first(&w.receiver.sessions), struct session, link)->in) >
+            0);
     session_say(HW_CONTAINER_OF(hw_list_first(&w.receiver.sessions), struct session, link),
                 "HTTP/1.1 400 Bad Request\r\n\r\n");
     post_end(&p);
@@ -912,8 +934,10 @@ CASE(timeout_of_send)
     world_init_hasty(&w, false);
     w.receiver.accepts_silently = true;
     post_to(&w, &p, plain_host, w.receiver.port);
-    struct hw_client_post what = { .url = &p.url, .head = HW_SLICE("POST / HTTP/1.1\r\n\r\n"),
-                                   .body = { hw_slice(big, 32 << 20) }, .n_body = 1 };
+    struct hw_client_post what = { .url = &p.url,
+                                   .head = HW_SLICE("POST / HTTP/1.1\r\n\r\n"),
+                                   .body = { hw_slice(big, 32 << 20) },
+                                   .n_body = 1 };
     CHECK_INT(hw_client_post(w.client, &p.req, &what, on_posted), ==, HW_OK);
     post_end(&p);
     check_timeout(&p, HW_PHASE_SEND);
@@ -961,12 +985,11 @@ CASE(an_early_response_counts_and_the_connection_is_not_used_again)
     w.receiver.on_request = on_big_request;
     w.receiver.accepts_silently = true;
     post_to(&w, &p, plain_host, w.receiver.port);
-    struct hw_client_post what = {
-        .url = &p.url,
-        .head = HW_SLICE("POST / HTTP/1.1\r\ncontent-length: 33554432\r\n\r\n"),
-        .body = { hw_slice(big, 32 << 20) },
-        .n_body = 1
-    };
+    struct hw_client_post what = { .url = &p.url,
+                                   .head = HW_SLICE(
+                                       "POST / HTTP/1.1\r\ncontent-length: 33554432\r\n\r\n"),
+                                   .body = { hw_slice(big, 32 << 20) },
+                                   .n_body = 1 };
     CHECK_INT(hw_client_post(w.client, &p.req, &what, on_posted), ==, HW_OK);
     AWAIT(&w, w.receiver.n_open == 1);
     session_say(HW_CONTAINER_OF(hw_list_first(&w.receiver.sessions), struct session, link),
@@ -1082,8 +1105,10 @@ CASE(a_hanging_origin_does_not_hold_up_another)
     CHECK_DELIVERED(&healthy);
     CHECK_UINT(hw_loop_us() - began, <, 300000);
     uv_close((uv_handle_t *)&hanging.listener, NULL);
-    HW_LIST_EACH_SAFE (at, &hanging.sessions)
+    HW_LIST_EACH_SAFE(at, &hanging.sessions)
+    {
         session_close(HW_CONTAINER_OF(at, struct session, link));
+    }
     for (int i = 0; i < N; i++) { /* nobody listens any more */
         post_end(&p[i]);
         CHECK_INT(p[i].result.failure, !=, HW_FAILURE_NONE);
@@ -1097,10 +1122,10 @@ CASE(a_hanging_origin_does_not_hold_up_another)
 /* Waiting for leave to open a connection is not part of the attempt. */
 CASE(who_waits_takes_what_comes_free_and_is_not_charged)
 {
-    enum { N = 20 };
+    enum { N = 30, TIMEOUT_OF_EACH_MS = 1000 };
     struct world w;
     static struct post p[N];
-    world_init_with(&w, false, 1, TIMEOUT_MS); /* one connection for all */
+    world_init_with(&w, false, 1, TIMEOUT_OF_EACH_MS); /* one connection for all */
     w.receiver.on_request = answer_slowly;
     hw_mono_us began = hw_loop_us();
     for (int i = 0; i < N; i++)
@@ -1110,7 +1135,7 @@ CASE(who_waits_takes_what_comes_free_and_is_not_charged)
         CHECK_DELIVERED(&p[i]);
         CHECK_INT(p[i].result.reused, ==, i > 0);
     }
-    CHECK_UINT(hw_loop_us() - began, >, TIMEOUT_MS * 1000);
+    CHECK_UINT(hw_loop_us() - began, >, TIMEOUT_OF_EACH_MS * 1000);
     CHECK_INT(w.receiver.n_accepted, ==, 1);
     world_close(&w);
 }
@@ -1163,6 +1188,31 @@ CASE(without_descriptors_it_is_our_fault)
     CHECK_CONTAINS(p.result.cause.note, "too many open files");
     post(&w, &p, "127.0.0.1");
     CHECK_DELIVERED(&p);
+    world_close(&w);
+}
+
+/* The idle connection is closed, and so there is a descriptor for the next one. */
+CASE(without_descriptors_an_idle_connection_makes_room)
+{
+    enum { N = 128 };
+    struct world w;
+    struct post p;
+    int fds[N];
+    struct rlimit was, small = { .rlim_cur = 64 };
+    getrlimit(RLIMIT_NOFILE, &was);
+    small.rlim_max = was.rlim_max;
+    world_init(&w, true);
+    post(&w, &p, "127.0.0.1");
+    CHECK_UINT(hw_client_connections(w.client), ==, 1);
+    setrlimit(RLIMIT_NOFILE, &small);
+    use_up_descriptors(fds, N);
+    post(&w, &p, "127.0.0.9"); /* where nobody listens, so that nobody needs one too */
+    setrlimit(RLIMIT_NOFILE, &was);
+    for (int i = 0; i < N && fds[i] >= 0; i++)
+        close(fds[i]);
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_CONNECT);
+    CHECK_CONTAINS(p.result.cause.note, "connection refused");
+    CHECK_UINT(hw_client_connections(w.client), ==, 0);
     world_close(&w);
 }
 
@@ -1246,4 +1296,37 @@ CASE(closing_inside_a_callback)
     w.is_client_closed = false;
     client_open(&w, 0, PATIENT_MS); /* world_close wants one to close */
     world_close(&w);
+}
+
+/* Receiver and client share the allocator, so anything may come of it; but once, and with
+ * nothing left behind. */
+static void deliver_short_of_memory(unsigned fails_at)
+{
+    struct world w;
+    static struct post p[3];
+    static const char *const hosts[] = { "a.test", "a.test", "127.0.0.1" };
+    scarce_begin(0);
+    world_init(&w, true);
+    for (int i = 0; i < 3; i++)
+        post_to(&w, &p[i], hosts[i], w.receiver.port);
+    scarce.fails_at = scarce.n_asked + fails_at;
+    for (int i = 0; i < 3; i++) {
+        struct hw_client_post what = { .url = &p[i].url,
+                                       .keep_body_bytes = 10,
+                                       .head = HW_SLICE("POST / HTTP/1.1\r\n\r\n") };
+        if (hw_client_post(w.client, &p[i].req, &what, on_posted) == HW_OK)
+            AWAIT(&w, p[i].n_done == 1);
+        hw_url_close(&p[i].url);
+    }
+    scarce.fails_at = 0;
+    post(&w, &p[0], "a.test"); /* and it goes on */
+    CHECK_DELIVERED(&p[0]);
+    world_close(&w);
+    scarce_end();
+}
+
+CASE(any_allocation_may_fail)
+{
+    SCARCE_EACH(n)
+    deliver_short_of_memory(n);
 }

@@ -18,9 +18,9 @@ static void check_order(const struct hw_list *head, const char *expected)
     char forward[200] = "", back[200] = "";
     size_t at = 0;
 
-    HW_LIST_EACH (node, (struct hw_list *)(uintptr_t)head)
-        at += (size_t)snprintf(forward + at, sizeof forward - at, "%s%d", at ? " " : "",
-                               number_of(node));
+    HW_LIST_EACH(node, (struct hw_list *)(uintptr_t)head)
+    at += (size_t)snprintf(forward + at, sizeof forward - at, "%s%d", at ? " " : "",
+                           number_of(node));
     CHECK_STR(forward, expected);
     for (const struct hw_list *node = head->prev; node != head; node = node->prev) {
         char copy[200];
@@ -84,9 +84,9 @@ CASE(unlink_while_walking)
     struct fixture f;
 
     fixture_init(&f, 5);
-    HW_LIST_EACH_SAFE (node, &f.head)
-        if (number_of(node) % 2)
-            hw_list_unlink(node);
+    HW_LIST_EACH_SAFE(node, &f.head)
+    if (number_of(node) % 2)
+        hw_list_unlink(node);
     check_order(&f.head, "2 4");
 }
 

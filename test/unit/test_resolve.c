@@ -26,7 +26,10 @@ struct ask {
 
 static struct name_record zone[] = {
     { .name = "one.test", .a = { "192.0.2.1" }, .ttl_s = 60 },
-    { .name = "many.test", .a = { "192.0.2.1", "192.0.2.2" }, .aaaa = "2001:db8::1", .ttl_s = 60 },
+    { .name = "many.test",
+      .a = { "192.0.2.1", "192.0.2.2" },
+      .aaaa = "2001:db8::1",
+      .ttl_s = 60 },
     { .name = "six.test", .aaaa = "2001:db8::6", .ttl_s = 60 },
     { .name = "short.test", .a = { "192.0.2.9" }, .ttl_s = 1 },
     { .name = "empty.test" },
@@ -52,7 +55,8 @@ static void world_init(struct world *w)
     name_server_open(&w->dns, &w->uv, zone, sizeof(zone) / sizeof(zone[0]));
     snprintf(w->hosts, sizeof(w->hosts), "/tmp/hw-hosts-%d", (int)getpid());
     write_hosts(w, "192.0.2.77 inhosts.test alias.test\n2001:db8::77 inhosts.test\n");
-    struct hw_resolve_options options = { .servers = w->dns.text, .hosts_file = w->hosts,
+    struct hw_resolve_options options = { .servers = w->dns.text,
+                                          .hosts_file = w->hosts,
                                           .n_results = w->n_results };
     struct hw_cause cause = { 0 };
     if (hw_resolve_open(&w->resolve, &w->loop, &options, &cause) != HW_OK)
@@ -75,14 +79,14 @@ static void on_give_up(struct hw_wheel_entry *e)
     CHECK_FAIL("waited for 20 s");
 }
 
-#define AWAIT(w, condition)                                                               \
-    do {                                                                                  \
-        struct hw_wheel_entry give_up;                                                    \
-        hw_wheel_entry_init(&give_up, on_give_up);                                        \
-        hw_loop_arm(&(w)->loop, &give_up, 20000);                                         \
-        while (!(condition))                                                              \
-            uv_run(&(w)->uv, UV_RUN_ONCE);                                                \
-        hw_loop_cancel(&(w)->loop, &give_up);                                             \
+#define AWAIT(w, condition)                                                                   \
+    do {                                                                                      \
+        struct hw_wheel_entry give_up;                                                        \
+        hw_wheel_entry_init(&give_up, on_give_up);                                            \
+        hw_loop_arm(&(w)->loop, &give_up, 20000);                                             \
+        while (!(condition))                                                                  \
+            uv_run(&(w)->uv, UV_RUN_ONCE);                                                    \
+        hw_loop_cancel(&(w)->loop, &give_up);                                                 \
     } while (0)
 
 static void world_close(struct world *w)
@@ -196,7 +200,8 @@ CASE(a_changed_hosts_file_is_read_again)
     do {
         ask(&w, &a, "alias.test");
         uv_sleep(50);
-    } while (strcmp(a.addresses[0], "192.0.2.77") == 0 && hw_loop_now(&w.loop) - began < 15000);
+    } while (strcmp(a.addresses[0], "192.0.2.77") == 0 &&
+             hw_loop_now(&w.loop) - began < 15000);
     CHECK_STR(a.addresses[0], "192.0.2.78");
     ask(&w, &a, "one.test");
     CHECK_STR(a.addresses[0], "192.0.2.78");

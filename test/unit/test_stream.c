@@ -21,7 +21,7 @@ struct world {
         uv_pipe_t pipe;
     } server;
     struct sockaddr_in address;
-    struct end *accepted; /* borrowed: takes the next connection */
+    struct end *accepted;         /* borrowed: takes the next connection */
     struct hw_identity *identity; /* the server speaks TLS */
     bool is_loop_closed;
 };
@@ -32,9 +32,9 @@ struct end {
     struct hw_buf got;
     struct hw_cause cause;
     bool is_connected, is_secure, is_ended, is_closed;
-    bool echoes;          /* writes back what it reads */
+    bool echoes; /* writes back what it reads */
     bool closes_on_data;
-    size_t stops_after;   /* reading, once that much has come; 0: never */
+    size_t stops_after; /* reading, once that much has come; 0: never */
     int n_drained;
     struct hw_trust *trust; /* a client that wants TLS */
     const char *name;
@@ -161,14 +161,14 @@ static void on_give_up(struct hw_wheel_entry *e)
     CHECK_FAIL("waited for 20 s");
 }
 
-#define AWAIT(w, condition)                                                               \
-    do {                                                                                  \
-        struct hw_wheel_entry give_up;                                                    \
-        hw_wheel_entry_init(&give_up, on_give_up);                                        \
-        hw_loop_arm(&(w)->loop, &give_up, 20000);                                         \
-        while (!(condition))                                                              \
-            uv_run(&(w)->uv, UV_RUN_ONCE);                                                \
-        hw_loop_cancel(&(w)->loop, &give_up);                                             \
+#define AWAIT(w, condition)                                                                   \
+    do {                                                                                      \
+        struct hw_wheel_entry give_up;                                                        \
+        hw_wheel_entry_init(&give_up, on_give_up);                                            \
+        hw_loop_arm(&(w)->loop, &give_up, 20000);                                             \
+        while (!(condition))                                                                  \
+            uv_run(&(w)->uv, UV_RUN_ONCE);                                                    \
+        hw_loop_cancel(&(w)->loop, &give_up);                                                 \
     } while (0)
 
 static void end_close(struct end *e)
@@ -211,7 +211,8 @@ CASE(bytes_go_both_ways_and_the_end_is_proper)
     world_listen(&w);
     world_pair(&w, &client, &server);
     server.echoes = true;
-    struct hw_slice pieces[] = { HW_SLICE("one "), HW_SLICE(""), HW_SLICE("two "), HW_SLICE("three") };
+    struct hw_slice pieces[] = { HW_SLICE("one "), HW_SLICE(""), HW_SLICE("two "),
+                                 HW_SLICE("three") };
     CHECK_INT(hw_stream_write(&client.stream, pieces, 4), ==, HW_OK);
     CHECK_UINT(hw_stream_queued(&client.stream), ==, 0);
     AWAIT(&w, hw_buf_len(&client.got) == 13);
@@ -441,7 +442,8 @@ static void secure_world(struct world *w, struct ca *ca)
     world_init(w);
     world_listen(w);
     hw_buf_init(&pem, 1 << 20);
-    if (hw_identity_make(&w->identity, names, 1, hw_loop_unix(&w->loop), &pem, &cause) != HW_OK)
+    if (hw_identity_make(&w->identity, names, 1, hw_loop_unix(&w->loop), &pem, &cause) !=
+        HW_OK)
         CHECK_FAIL("%s", cause.note);
     snprintf(ca->path, sizeof(ca->path), "/tmp/hw-stream-%d.pem", (int)getpid());
     FILE *file = fopen(ca->path, "w");
@@ -461,7 +463,8 @@ static void secure_close(struct world *w, struct ca *ca)
     hw_trust_close(ca->trust);
 }
 
-static void secure_connect(struct world *w, struct ca *ca, struct end *client, const char *name)
+static void secure_connect(struct world *w, struct ca *ca, struct end *client,
+                           const char *name)
 {
     end_init(client, w);
     client->trust = ca->trust;
@@ -586,7 +589,8 @@ CASE(tls_handshakes_are_spread_over_turns)
     }
     size_t most = 0;
     for (int i = 0; i < N; i++) {
-        AWAIT(&w, (most = most < hw_stream_handshakes(&w.loop) ? hw_stream_handshakes(&w.loop) : most,
+        AWAIT(&w, (most = most < hw_stream_handshakes(&w.loop) ? hw_stream_handshakes(&w.loop)
+                                                               : most,
                    clients[i].is_secure));
     }
     CHECK_UINT(hw_stream_handshakes(&w.loop), <, N);

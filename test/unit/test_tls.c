@@ -57,7 +57,8 @@ static void world_open(struct world *w, hw_unix_ms made_ms)
     struct file ca;
 
     hw_buf_init(&pem, 65536);
-    CHECK_INT(hw_identity_make(&w->identity, usual_names, 4, made_ms, &pem, &cause), ==, HW_OK);
+    CHECK_INT(hw_identity_make(&w->identity, usual_names, 4, made_ms, &pem, &cause), ==,
+              HW_OK);
     file_write(&ca, hw_buf_slice(&pem).data, hw_buf_len(&pem));
     CHECK_INT(hw_trust_open(&w->trust, ca.path, false, &cause), ==, HW_OK);
     file_remove(&ca);
@@ -95,8 +96,8 @@ static void pair_open(struct pair *p, const struct world *w, const char *name, b
                       const struct hw_tls_ticket *ticket)
 {
     *p = (struct pair){ .c = HW_TLS_AGAIN, .s = HW_TLS_AGAIN };
-    CHECK_INT(hw_tls_open_client(&p->client, w->trust, name, is_address, ticket, &p->c_why), ==,
-              HW_OK);
+    CHECK_INT(hw_tls_open_client(&p->client, w->trust, name, is_address, ticket, &p->c_why),
+              ==, HW_OK);
     CHECK_INT(hw_tls_open_server(&p->server, w->identity, &p->s_why), ==, HW_OK);
 }
 
@@ -228,6 +229,26 @@ CASE(wildcard_name)
     pair_open(&p, &w, "x.wild.example", false, NULL);
     pair_must_connect(&p);
     pair_close(&p);
+    world_close(&w);
+}
+
+CASE(many_handshakes_under_way_at_once)
+{
+    enum { MANY = 300 };
+    struct world w;
+    struct pair *p = calloc(MANY, sizeof *p);
+
+    world_open(&w, now_ms());
+    for (int i = 0; i < MANY; i++) {
+        pair_open(&p[i], &w, "a.example", false, NULL);
+        p[i].c = hw_tls_handshake(p[i].client, &p[i].c_why);
+        CHECK_INT(p[i].c, ==, HW_TLS_AGAIN);
+    }
+    for (int i = 0; i < MANY; i++)
+        pair_must_connect(&p[i]);
+    for (int i = 0; i < MANY; i++)
+        pair_close(&p[i]);
+    free(p);
     world_close(&w);
 }
 
@@ -363,8 +384,8 @@ CASE(a_server_that_speaks_something_else)
     world_open(&w, now_ms());
     pair_open(&p, &w, "a.example", false, NULL);
     CHECK_INT(hw_tls_handshake(p.client, &p.c_why), ==, HW_TLS_AGAIN);
-    CHECK_INT(hw_buf_append_str(hw_tls_inbox(p.client), "HTTP/1.1 400 Bad Request\r\n\r\n"), ==,
-              HW_OK);
+    CHECK_INT(hw_buf_append_str(hw_tls_inbox(p.client), "HTTP/1.1 400 Bad Request\r\n\r\n"),
+              ==, HW_OK);
     CHECK_INT(hw_tls_handshake(p.client, &p.c_why), ==, HW_TLS_FAILED);
     CHECK_INT(p.c_why.status, ==, HW_ETLS);
     pair_close(&p);
@@ -432,7 +453,8 @@ static void must_refuse(const struct world *w, const char *name, bool is_address
         hw_buf_close(&got);
     }
     CHECK_INT(p.s_why.status, ==, HW_ETLS);
-    if (strcmp(hw_tls_version(p.client), "1.2") == 0) /* with 1.3 the alert comes unencrypted */
+    if (strcmp(hw_tls_version(p.client), "1.2") ==
+        0) /* with 1.3 the alert comes unencrypted */
         CHECK_CONTAINS(p.s_why.note, "client refused");
     pair_close(&p);
 }
@@ -538,8 +560,8 @@ CASE(an_address_that_is_none)
 
 /* --- resumption ------------------------------------------------------------------------------- */
 
-static struct hw_tls_ticket *ticket_from(const struct world *w, const struct hw_tls_ticket *with,
-                                         bool must_resume)
+static struct hw_tls_ticket *ticket_from(const struct world *w,
+                                         const struct hw_tls_ticket *with, bool must_resume)
 {
     struct pair p;
     struct hw_tls_ticket *ticket;
@@ -604,7 +626,8 @@ static void unknown_ticket(bool only_1_2)
     /* The server comes back with another certificate and another ticket key. */
     old = w.identity;
     hw_buf_init(&pem, 65536);
-    CHECK_INT(hw_identity_make(&w.identity, usual_names, 4, now_ms(), &pem, &cause), ==, HW_OK);
+    CHECK_INT(hw_identity_make(&w.identity, usual_names, 4, now_ms(), &pem, &cause), ==,
+              HW_OK);
     file_write(&ca, hw_buf_slice(&pem).data, hw_buf_len(&pem));
     hw_trust_close(w.trust);
     CHECK_INT(hw_trust_open(&w.trust, ca.path, false, &cause), ==, HW_OK);
@@ -679,8 +702,8 @@ static void certificate_make(char *out, size_t size, mbedtls_pk_context *key,
     mbedtls_x509write_crt_set_subject_key(&cert, key);
     mbedtls_x509write_crt_set_issuer_key(&cert, by);
     CHECK_INT(mbedtls_x509write_crt_set_serial_raw(&cert, serial, 2), ==, 0);
-    CHECK_INT(mbedtls_x509write_crt_set_validity(&cert, "20200101000000", "20981231235959"), ==,
-              0);
+    CHECK_INT(mbedtls_x509write_crt_set_validity(&cert, "20200101000000", "20981231235959"),
+              ==, 0);
     CHECK_INT(mbedtls_x509write_crt_set_subject_name(&cert, subject), ==, 0);
     CHECK_INT(mbedtls_x509write_crt_set_issuer_name(&cert, issuer), ==, 0);
     CHECK_INT(mbedtls_x509write_crt_set_basic_constraints(&cert, is_ca, -1), ==, 0);
@@ -763,13 +786,15 @@ CASE(files_that_will_not_do)
 
     authority_make(&a);
     file_write(&text, "not a certificate\n", 18);
-    CHECK_INT(hw_identity_open(&identity, a.chain.path, a.other_key.path, &cause), ==, HW_EINVAL);
+    CHECK_INT(hw_identity_open(&identity, a.chain.path, a.other_key.path, &cause), ==,
+              HW_EINVAL);
     CHECK_CONTAINS(cause.note, "is not that of");
     CHECK_INT(hw_identity_open(&identity, a.chain.path, text.path, &cause), ==, HW_EINVAL);
     CHECK_CONTAINS(cause.note, text.path);
     CHECK_INT(hw_identity_open(&identity, text.path, a.key.path, &cause), ==, HW_EINVAL);
     CHECK_CONTAINS(cause.note, text.path);
-    CHECK_INT(hw_identity_open(&identity, "/nowhere/x.pem", a.key.path, &cause), ==, HW_EINVAL);
+    CHECK_INT(hw_identity_open(&identity, "/nowhere/x.pem", a.key.path, &cause), ==,
+              HW_EINVAL);
     CHECK_STR(cause.note, "/nowhere/x.pem: No such file or directory");
     CHECK_INT(hw_trust_open(&trust, "/nowhere/x.pem", false, &cause), ==, HW_EINVAL);
     CHECK_STR(cause.note, "/nowhere/x.pem: No such file or directory");
@@ -788,8 +813,8 @@ CASE(a_bad_certificate_in_a_bundle_is_skipped)
     struct hw_cause cause;
     char text[8192];
     FILE *in;
-    size_t n = (size_t)snprintf(text, sizeof text,
-                                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    size_t n = (size_t)snprintf(
+        text, sizeof text, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
 
     authority_make(&a);
     in = fopen(a.root.path, "r");
@@ -813,7 +838,8 @@ CASE(the_system_roots)
     struct hw_cause cause;
 
     CHECK_INT(hw_trust_open(&w.trust, NULL, true, &cause), ==, HW_OK);
-    CHECK_INT(hw_identity_make(&w.identity, usual_names, 4, now_ms(), NULL, &cause), ==, HW_OK);
+    CHECK_INT(hw_identity_make(&w.identity, usual_names, 4, now_ms(), NULL, &cause), ==,
+              HW_OK);
     must_refuse(&w, "a.example", false, "certificate of a.example: its issuer is not trusted");
     world_close(&w);
 }

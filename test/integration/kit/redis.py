@@ -20,7 +20,11 @@ class Redis:
     def __init__(self, path, timeout_s=30):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout_s)
-        self.socket.connect(path)
+        try:
+            self.socket.connect(path)
+        except OSError:
+            self.socket.close()
+            raise
         self.reader = self.socket.makefile("rb")
 
     def close(self):
@@ -173,5 +177,5 @@ class RedisServer:
 
 
 def pairs(flat):
-    texts = [item.decode() for item in flat]
+    texts = [item.decode(errors="replace") for item in flat]
     return dict(zip(texts[::2], texts[1::2]))
