@@ -197,7 +197,7 @@ enum hw_status hw_flag_store(const struct hw_flag *row, void *into, const char *
 {
     void *field = (char *)into + row->offset;
     enum hw_status status;
-    uint64_t number;
+    uint64_t number = 0;
 
     switch (row->kind) {
     case HW_FLAG_HEADING:

@@ -223,7 +223,6 @@ static void on_takeover(void *data, const char *id, const char *why)
     struct hw_engine *e = data;
     struct hw_engine_event event = hw_engine_event_make(HW_EVENT_TAKEOVER);
 
-    e->metrics.takeovers++;
     event.subject = id;
     event.text = why;
     hw_engine_tell(e, event);

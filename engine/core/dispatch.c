@@ -16,8 +16,10 @@ enum {
     QUEUE_MIN = 64,
     QUEUE_MAX = 1024,
     QUEUE_PER_SLOT = 4,
-    READY_MAX = 20000,             /* deliveries in memory that wait for their turn */
-    READY_BYTES_MAX = 64 << 20,    /* and what their records may take */
+    KEPT_MAX = 20000,              /* deliveries in memory before their attempt */
+    KEPT_BYTES_MAX = 64 << 20,     /* and what their records may take */
+    IN_FLIGHT_BYTES_MAX = 64 << 20,
+    LATE_PART = 8,
     REFILL_MAX = 128,
     RETRY_TURN = 4,                /* one start in four is offered to due retries first */
     DONE_FADES_MS = 100,
@@ -183,18 +185,38 @@ enum hw_status hw_dispatch_add(struct hw_dispatch *d, struct hw_endpoint *e,
     return HW_OK;
 }
 
+static bool is_kept(enum hw_delivery_state state)
+{
+    return state == HW_DELIVERY_READY || state == HW_DELIVERY_SUSPECT ||
+           state == HW_DELIVERY_WAITING;
+}
+
+static void amount_add(struct hw_amount *a, const struct hw_delivery *delivery)
+{
+    a->n++;
+    a->bytes += delivery->event->n_bytes;
+}
+
+static void amount_take(struct hw_amount *a, const struct hw_delivery *delivery)
+{
+    a->n--;
+    a->bytes -= delivery->event->n_bytes;
+}
+
 static void leave_list(struct hw_delivery *delivery)
 {
     struct hw_endpoint *e = delivery->endpoint;
 
     hw_list_unlink(&delivery->link);
+    if (is_kept(delivery->state)) {
+        amount_take(delivery->is_retry ? &e->kept_due : &e->kept_first, delivery);
+        amount_take(&e->dispatch->kept, delivery);
+    }
     if (delivery->state == HW_DELIVERY_READY) {
         if (delivery->is_retry)
             e->n_due--;
         else
             e->n_first--;
-        e->dispatch->n_ready--;
-        e->dispatch->ready_bytes -= delivery->event->n_bytes;
     }
     if (delivery->state == HW_DELIVERY_WAITING)
         hw_wheel_cancel(e->dispatch->wheel, &delivery->again);
@@ -204,6 +226,10 @@ static void enter_list(struct hw_delivery *delivery)
 {
     struct hw_endpoint *e = delivery->endpoint;
 
+    if (is_kept(delivery->state)) {
+        amount_add(delivery->is_retry ? &e->kept_due : &e->kept_first, delivery);
+        amount_add(&e->dispatch->kept, delivery);
+    }
     switch (delivery->state) {
     case HW_DELIVERY_READY:
         hw_list_push_back(delivery->is_retry ? &e->due : &e->first, &delivery->link);
@@ -211,8 +237,6 @@ static void enter_list(struct hw_delivery *delivery)
             e->n_due++;
         else
             e->n_first++;
-        e->dispatch->n_ready++;
-        e->dispatch->ready_bytes += delivery->event->n_bytes;
         break;
     case HW_DELIVERY_SUSPECT:
         hw_list_push_back(&e->suspects, &delivery->link);
@@ -242,10 +266,14 @@ static void set_in_flight(struct hw_delivery *delivery, bool in_flight)
     delivery->is_in_flight = in_flight;
     if (in_flight) {
         e->n_in_flight++;
+        e->in_flight_bytes += delivery->event->n_bytes;
         e->dispatch->n_in_flight++;
+        e->dispatch->in_flight_bytes += delivery->event->n_bytes;
     } else {
         e->n_in_flight--;
+        e->in_flight_bytes -= delivery->event->n_bytes;
         e->dispatch->n_in_flight--;
+        e->dispatch->in_flight_bytes -= delivery->event->n_bytes;
     }
 }
 
@@ -306,21 +334,32 @@ static void charge_rate(struct hw_endpoint *e, hw_mono_ms now)
         hw_endpoint_hold(e, (hw_mono_ms)allowed + 1);
 }
 
+/* What one endpoint may hold of something shared: all of it, an equal part where half is in use,
+ * and little where all is: those who came early have more than their part. */
+static size_t share_of(const struct hw_dispatch *d, size_t whole, size_t in_use)
+{
+    size_t share;
+
+    if (in_use < whole / 2)
+        return whole;
+    share = whole / (d->n_busy > 0 ? d->n_busy : 1);
+    if (in_use >= whole)
+        share /= LATE_PART;
+    return share > 0 ? share : 1;
+}
+
 /* The first endpoint of the ring that may start, rotated to the end; NULL: none. */
 static struct hw_endpoint *ring_turn(struct hw_dispatch *d, struct hw_list *ring, bool is_due)
 {
-    unsigned cap = d->max_in_flight;
+    size_t cap = share_of(d, d->max_in_flight, d->n_in_flight);
+    size_t cap_bytes = share_of(d, IN_FLIGHT_BYTES_MAX, d->in_flight_bytes);
 
-    if (d->n_in_flight >= d->max_in_flight / 2 && d->n_busy > 0) {
-        cap = d->max_in_flight / (unsigned)d->n_busy;
-        cap = cap > 0 ? cap : 1;
-    }
     HW_LIST_EACH(link, ring)
     {
         struct hw_endpoint *e = is_due
                                     ? HW_CONTAINER_OF(link, struct hw_endpoint, in_due_ring)
                                     : HW_CONTAINER_OF(link, struct hw_endpoint, in_first_ring);
-        if (e->n_in_flight >= cap)
+        if (e->n_in_flight >= cap || e->in_flight_bytes >= cap_bytes)
             continue;
         hw_list_unlink(link);
         hw_list_push_back(ring, link);
@@ -343,7 +382,8 @@ struct hw_delivery *hw_dispatch_next(struct hw_dispatch *d, hw_mono_ms now)
     bool due_first = d->turn % RETRY_TURN == RETRY_TURN - 1;
     struct hw_delivery *delivery;
 
-    if (d->is_stopped || d->n_in_flight >= d->max_in_flight)
+    if (d->is_stopped || d->n_in_flight >= d->max_in_flight ||
+        d->in_flight_bytes >= IN_FLIGHT_BYTES_MAX)
         return NULL;
     delivery = take_from(d, due_first);
     if (delivery == NULL)
@@ -396,30 +436,42 @@ bool hw_endpoint_keeps_up(const struct hw_endpoint *e, hw_mono_ms now)
 
 size_t hw_endpoint_queue_max(const struct hw_endpoint *e)
 {
+    const struct hw_dispatch *d = e->dispatch;
     size_t max = (size_t)e->limit * QUEUE_PER_SLOT;
+    size_t share = share_of(d, KEPT_MAX, d->kept.n);
 
-    return max < QUEUE_MIN ? QUEUE_MIN : max > QUEUE_MAX ? QUEUE_MAX : max;
+    max = max < QUEUE_MIN ? QUEUE_MIN : max > QUEUE_MAX ? QUEUE_MAX : max;
+    return max < share ? max : share;
 }
 
-static bool memory_is_full(const struct hw_dispatch *d)
+/* How many more may be kept beside these; one always may where there is none. */
+static size_t room_beside(const struct hw_endpoint *e, const struct hw_amount *kept)
 {
-    return d->n_ready >= READY_MAX || d->ready_bytes >= READY_BYTES_MAX;
+    const struct hw_dispatch *d = e->dispatch;
+    size_t max = hw_endpoint_queue_max(e);
+
+    if (kept->n > 0 && kept->bytes >= share_of(d, KEPT_BYTES_MAX, d->kept.bytes))
+        return 0;
+    return kept->n < max ? max - kept->n : 0;
+}
+
+bool hw_endpoint_has_room_for_due(const struct hw_endpoint *e)
+{
+    return room_beside(e, &e->kept_due) > 0;
 }
 
 size_t hw_endpoint_room(const struct hw_endpoint *e)
 {
-    size_t max = hw_endpoint_queue_max(e);
-
-    if (hw_endpoint_has_backlog(e) || !endpoint_is_active(e) || memory_is_full(e->dispatch))
+    if (hw_endpoint_has_backlog(e) || !endpoint_is_active(e))
         return 0;
     if (e->held_until != 0 && e->rate_per_s <= 0)
         return 0;
-    return e->n_first < max ? max - e->n_first : 0;
+    return room_beside(e, &e->kept_first);
 }
 
 size_t hw_endpoint_wants(const struct hw_endpoint *e)
 {
-    size_t max = hw_endpoint_queue_max(e), wants;
+    size_t wants;
 
     if (!hw_endpoint_has_backlog(e) || e->is_refilling)
         return 0;
@@ -427,9 +479,9 @@ size_t hw_endpoint_wants(const struct hw_endpoint *e)
         return 0;
     if (!endpoint_is_active(e)) /* disabled or deleted: what waits is to be written off */
         return e->n_in_memory < REFILL_MAX ? REFILL_MAX : 0;
-    if (e->n_first > max / 2 || memory_is_full(e->dispatch))
+    if (e->kept_first.n > hw_endpoint_queue_max(e) / 2)
         return 0;
-    wants = max - e->n_first;
+    wants = room_beside(e, &e->kept_first);
     return wants < REFILL_MAX ? wants : REFILL_MAX;
 }
 
@@ -444,9 +496,15 @@ void hw_dispatch_sweep(struct hw_dispatch *d)
 }
 
 struct counts {
-    size_t in_memory, ready, busy, bytes;
+    size_t in_memory, busy, in_flight_bytes;
+    struct hw_amount kept_first, kept_due, kept;
     unsigned in_flight;
 };
+
+static bool is_same_amount(struct hw_amount a, struct hw_amount b)
+{
+    return a.n == b.n && a.bytes == b.bytes;
+}
 
 static const char *check_list(const struct hw_endpoint *e, const struct hw_list *list,
                               enum hw_delivery_state state, struct counts *c, size_t *n)
@@ -457,6 +515,7 @@ static const char *check_list(const struct hw_endpoint *e, const struct hw_list 
         const struct hw_delivery *d = HW_CONTAINER_OF(link, struct hw_delivery, link);
         ++*n;
         c->in_flight += d->is_in_flight;
+        c->in_flight_bytes += d->is_in_flight ? d->event->n_bytes : 0;
         if (d->state != state)
             return "a delivery is on a list that its state does not name";
         if (d->endpoint != e || d->w != e->w)
@@ -469,8 +528,8 @@ static const char *check_list(const struct hw_endpoint *e, const struct hw_list 
             return "an attempt does not count as in flight";
         if ((state == HW_DELIVERY_WAITING) != hw_wheel_is_armed(&d->again))
             return "a waiting delivery's timer is not armed, or another's is";
-        if (state == HW_DELIVERY_READY)
-            c->bytes += d->event->n_bytes;
+        if (is_kept(state))
+            amount_add(d->is_retry ? &c->kept_due : &c->kept_first, d);
     }
     return NULL;
 }
@@ -492,8 +551,10 @@ static const char *check_endpoint(const struct hw_endpoint *e, struct counts *to
         return "a queue's count is not its length";
     if (n_first + n_due + n_suspects + n_sending + n_waiting + n_settling != e->n_in_memory)
         return "n_in_memory is not what is on the lists";
-    if (c.in_flight != e->n_in_flight)
-        return "n_in_flight is not the number of attempts";
+    if (c.in_flight != e->n_in_flight || c.in_flight_bytes != e->in_flight_bytes)
+        return "n_in_flight is not the number of attempts, or their bytes are wrong";
+    if (!is_same_amount(c.kept_first, e->kept_first) || !is_same_amount(c.kept_due, e->kept_due))
+        return "what is kept is not what is on the lists";
     bool may_start = endpoint_is_active(e) && e->held_until == 0 && e->n_in_flight < e->limit;
     if (hw_list_is_linked(&e->in_first_ring) != (may_start && n_first > 0) ||
         hw_list_is_linked(&e->in_due_ring) != (may_start && n_due > 0))
@@ -501,9 +562,10 @@ static const char *check_endpoint(const struct hw_endpoint *e, struct counts *to
     if ((e->held_until != 0) != hw_wheel_is_armed(&e->wake))
         return "a held endpoint would never wake";
     total->in_memory += e->n_in_memory;
-    total->ready += n_first + n_due;
-    total->bytes += c.bytes;
+    total->kept.n += e->kept_first.n + e->kept_due.n;
+    total->kept.bytes += e->kept_first.bytes + e->kept_due.bytes;
     total->in_flight += c.in_flight;
+    total->in_flight_bytes += c.in_flight_bytes;
     total->busy += e->n_in_memory > 0;
     return NULL;
 }
@@ -520,9 +582,9 @@ const char *hw_dispatch_check(const struct hw_dispatch *d)
         }
     if (c.in_memory != d->deliveries.n_entries)
         return "the map does not hold what is on the lists";
-    if (c.ready != d->n_ready || c.bytes != d->ready_bytes)
-        return "the count of what is ready is wrong";
-    if (c.in_flight != d->n_in_flight)
+    if (!is_same_amount(c.kept, d->kept))
+        return "the count of what is kept is wrong";
+    if (c.in_flight != d->n_in_flight || c.in_flight_bytes != d->in_flight_bytes)
         return "the count of what is in flight is wrong";
     if (c.busy != d->n_busy)
         return "the count of busy endpoints is wrong";

@@ -4,12 +4,18 @@
  * Each webhook has an endpoint: its own queues and its own limit of attempts in flight.
  * Endpoints that have something to send and may send stand in a ring and take turns:
  * one ring for first attempts, one for due retries.  First attempts go before retries, but
- * one start in four is offered to the retries first.  Above half of the global limit an endpoint
- * may hold at most max(1, limit / busy endpoints), so that hanging receivers cannot hold it
- * all.  In flight counts until Redis has the outcome.
+ * one start in four is offered to the retries first.  In flight counts until Redis has the
+ * outcome.
+ *
+ * What is shared: attempts in flight, the bytes of their records, and what is kept in memory
+ * before its attempt.  Of each, above half of the whole an endpoint may hold at most
+ * max(1, whole / busy endpoints), so that hanging receivers cannot hold it all, and a crowd of
+ * them does not keep the quick ones' work out of memory.
  *
  * Units     milliseconds on the monotonic clock.
- * Memory    endpoints are allocated here, one a webhook that was ever needed, and freed when
+ * Memory    records in flight take at most 64 MiB and one record more; what is kept before its
+ *           attempt about 64 MiB and 20,000 deliveries, at worst twice that and one an endpoint.
+ *           Endpoints are allocated here, one a webhook that was ever needed, and freed when
  *           their webhook is gone and nothing of it is in memory (hw_dispatch_sweep).
  *           Deliveries are the caller's.
  * Errors    HW_ENOMEM from hw_dispatch_endpoint only.
@@ -22,6 +28,11 @@
 #include "core/delivery.h"
 
 struct hw_dispatch;
+
+struct hw_amount {
+    size_t n;     /* deliveries */
+    size_t bytes; /* their records, each counted as often as it has deliveries */
+};
 
 struct hw_endpoint {
     struct hw_dispatch *dispatch;  /* borrowed */
@@ -36,8 +47,11 @@ struct hw_endpoint {
     struct hw_list in_first_ring;  /* linked while it may start a first attempt */
     struct hw_list in_due_ring;    /* linked while it may start a retry */
     size_t n_first, n_due;
+    struct hw_amount kept_first;   /* READY, SUSPECT and WAITING: first attempts */
+    struct hw_amount kept_due;     /* the same: retries */
     size_t n_in_memory;            /* deliveries on any of its lists */
     unsigned n_in_flight;          /* attempts begun whose outcome Redis does not have */
+    size_t in_flight_bytes;        /* their records */
     unsigned limit;                /* this instance's share of max_in_flight */
     double rate_per_s;             /* this instance's share of rate_limit; 0: none */
     double next_start_ms;          /* earliest by the rate limit, monotonic */
@@ -61,9 +75,9 @@ struct hw_dispatch {
     struct hw_list backlogged;     /* endpoints for which something may wait in Redis */
     unsigned max_in_flight;        /* of this instance */
     unsigned n_in_flight;
+    size_t in_flight_bytes;        /* their records */
     unsigned n_instances;          /* live ones of the installation, at least 1 */
-    size_t n_ready;                /* READY deliveries in memory */
-    size_t ready_bytes;            /* their records */
+    struct hw_amount kept;         /* READY, SUSPECT and WAITING */
     size_t n_busy;                 /* endpoints with a delivery in memory */
     unsigned turn;                 /* counts starts, for the one in four */
     bool is_stopped;               /* start nothing: draining, or ownership not confirmed */
@@ -114,8 +128,12 @@ struct hw_delivery *hw_dispatch_delivery(const struct hw_dispatch *d, uint32_t w
 /* An attempt of the endpoint has come to its outcome. */
 void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now);
 
-/* How many first attempts may be in memory for it. */
+/* How many first attempts may be kept in memory for it, and how many retries; fewer where memory
+ * is short. */
 size_t hw_endpoint_queue_max(const struct hw_endpoint *e);
+
+/* May one more due retry be kept? */
+bool hw_endpoint_has_room_for_due(const struct hw_endpoint *e);
 
 /* How many more of them may be kept; 0 where older ones wait in Redis already, so that the
  * order stays, and where nothing would be sent soon (paused, held). */

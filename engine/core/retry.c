@@ -37,7 +37,8 @@ uint64_t hw_retry_own_fault_delay(unsigned made)
 {
     if (made == 0)
         return 0;
-    return made > 6 ? OWN_FAULT_MAX_MS : at_most(UINT64_C(1000) << (made - 1), OWN_FAULT_MAX_MS);
+    return made > 6 ? OWN_FAULT_MAX_MS
+                    : at_most(UINT64_C(1000) << (made - 1), OWN_FAULT_MAX_MS);
 }
 
 /* Days since 1970 of a date in the Gregorian calendar. */
@@ -80,23 +81,27 @@ static bool http_date(struct hw_slice value, hw_unix_ms now, hw_unix_ms *at)
         return false;
     memcpy(text, value.data, value.len);
     text[value.len] = '\0';
-    if (sscanf(text, "%*3[A-Za-z], %2d %3s %4d %2d:%2d:%2d GMT%n", &day, month, &year, &hour,
-               &minute, &second, &used) == 6 && used > 0) {
-        /* IMF-fixdate */
-    } else if (sscanf(text, "%*[A-Za-z], %2d-%3s-%2d %2d:%2d:%2d GMT%n", &day, month, &year,
-                      &hour, &minute, &second, &used) == 6 && used > 0) {
-        year = (int)full_year(year, now); /* RFC 850 */
-    } else if (sscanf(text, "%*3[A-Za-z] %3s %2d %2d:%2d:%2d %4d%n", month, &day, &hour, &minute,
-                      &second, &year, &used) == 6 && used > 0) {
-        /* asctime */
-    } else {
+    bool is_imf = sscanf(text, "%*3[A-Za-z], %2d %3s %4d %2d:%2d:%2d GMT%n", &day, month,
+                         &year, &hour, &minute, &second, &used) == 6 &&
+                  used > 0;
+    bool is_rfc850 = !is_imf &&
+                     sscanf(text, "%*[A-Za-z], %2d-%3s-%2d %2d:%2d:%2d GMT%n", &day, month,
+                            &year, &hour, &minute, &second, &used) == 6 &&
+                     used > 0;
+    bool is_asctime = !is_imf && !is_rfc850 &&
+                      sscanf(text, "%*3[A-Za-z] %3s %2d %2d:%2d:%2d %4d%n", month, &day, &hour,
+                             &minute, &second, &year, &used) == 6 &&
+                      used > 0;
+    if (!is_imf && !is_rfc850 && !is_asctime)
         return false;
-    }
+    if (is_rfc850)
+        year = (int)full_year(year, now);
     int number = month_of(month);
-    if ((size_t)used != value.len || number == 0 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
-        minute < 0 || minute > 59 || second < 0 || second > 60)
+    if ((size_t)used != value.len || number == 0 || day < 1 || day > 31 || hour < 0 ||
+        hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
         return false;
-    *at = (((days_from_date(year, number, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000;
+    *at =
+        (((days_from_date(year, number, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000;
     return true;
 }
 

@@ -175,11 +175,9 @@ static void backing_get(void *data, struct hw_backend_get *get)
      * is then what the caller says. */
     wh = hw_registry_find_id(q->backing->registry, hw_slice_str(get->id));
     const char *account = wh != NULL ? wh->account : get->account;
-    if (!hw_redis_is_up(q->backing->store->work))
-        question_end_later(q, HW_BACKEND_UNAVAILABLE);
-    else if (account == NULL)
+    if (account == NULL && hw_redis_is_up(q->backing->store->work))
         question_end_later(q, HW_BACKEND_NOT_FOUND);
-    else if (hw_registry_refresh(q->backing->registry, &q->op, hw_slice_str(account), on_got) != HW_OK)
+    else if (account == NULL || hw_registry_refresh(q->backing->registry, &q->op, hw_slice_str(account), on_got) != HW_OK)
         question_end_later(q, HW_BACKEND_UNAVAILABLE);
 }
 

@@ -373,7 +373,8 @@ static void check_end(uint64_t seed)
             CHECK_UINT(d->attempts, ==, 5);
     }
     CHECK_UINT(world.courier.dispatch.n_in_flight, ==, 0);
-    CHECK_UINT(world.courier.dispatch.n_ready, ==, 0);
+    CHECK_UINT(world.courier.dispatch.kept.n, ==, 0);
+    CHECK_UINT(world.courier.dispatch.in_flight_bytes, ==, 0);
 }
 
 static void some_mishap(void)

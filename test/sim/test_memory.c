@@ -1,7 +1,7 @@
 /*
  * Memory runs out: each story with the first allocation refused, then the second, until one needs
- * fewer; then crowds that are refused one in so many.  Nothing that was accepted may be forgotten, and no block
- * may be left.
+ * fewer; then crowds that are refused one in so many.  Nothing that was accepted may be
+ * forgotten, and no block may be left.
  */
 #include "check.h"
 

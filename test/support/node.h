@@ -73,10 +73,10 @@ struct node {
     int n_claims;
 
     int n_batches;
-    size_t batch_entries;        /* of the one that is out */
+    size_t batch_entries;                /* of the one that is out */
     const struct hw_ingest_batch *batch; /* NULL: none is out */
-    bool holds_batch;            /* else it is acknowledged by taking it (accept, no targets) */
-    uint64_t n_entries;          /* of all batches */
+    bool holds_batch;   /* else it is acknowledged by taking it (accept, no targets) */
+    uint64_t n_entries; /* of all batches */
     bool saw_marked;
     bool saw_engines_own;
     char first_type[64];
@@ -302,7 +302,8 @@ static inline void node_on_waiting(void *data, uint32_t w, uint64_t n_waiting)
     n->n_waiting = n_waiting;
 }
 
-static inline void node_on_failures(void *data, uint32_t w, uint64_t consecutive, bool disabled)
+static inline void node_on_failures(void *data, uint32_t w, uint64_t consecutive,
+                                    bool disabled)
 {
     struct node *n = data;
 
@@ -338,8 +339,8 @@ static inline void node_on_bad(void *data, const struct hw_cause *cause)
     ((struct node *)data)->n_bad++;
 }
 
-static const struct hw_registry_events node_registry_events = { node_on_loaded, node_on_changed,
-                                                                node_on_bad };
+static const struct hw_registry_events node_registry_events = { node_on_loaded,
+                                                                node_on_changed, node_on_bad };
 
 static inline uint64_t node_on_due(void *data, uint32_t w)
 {
@@ -378,9 +379,10 @@ static inline void node_on_accepted(struct hw_accept *a, enum hw_redis_trouble t
 static inline void node_accept_batch(struct node *n)
 {
     for (size_t i = 0; i < n->batch->n_entries; i++)
-        n->events[i] = (struct hw_accept_event){ .entry = n->batch->entries[i].id,
-                                                 .account = HW_SLICE("default"),
-                                                 .record = HW_SLICE("{\"id\":\"x\",\"data\":1}") };
+        n->events[i] =
+            (struct hw_accept_event){ .entry = n->batch->entries[i].id,
+                                      .account = HW_SLICE("default"),
+                                      .record = HW_SLICE("{\"id\":\"x\",\"data\":1}") };
     n->accept.events = n->events;
     n->accept.n_events = n->batch->n_entries;
     n->accept.is_marked = n->batch->is_marked;
@@ -459,9 +461,11 @@ static inline void node_open_parts(struct node *n, const struct node_options *o)
                                           .replace_root = o->replace_root,
                                           .events = &node_members_events,
                                           .data = n };
-    struct hw_ledger_options ledger = { &n->store,           o->history_max, o->dead_letter_max,
-                                        o->disable_after,    &node_ledger_events, n };
-    struct hw_registry_options registry = { &n->store, o->max_webhooks, &node_registry_events, n };
+    struct hw_ledger_options ledger = { &n->store,           o->history_max,
+                                        o->dead_letter_max,  o->disable_after,
+                                        &node_ledger_events, n };
+    struct hw_registry_options registry = { &n->store, o->max_webhooks, &node_registry_events,
+                                            n };
 
     CHECK_INT(hw_members_open(&n->members, &members, NULL), ==, HW_OK);
     CHECK_INT(hw_ledger_open(&n->ledger, &ledger, NULL), ==, HW_OK);
@@ -469,9 +473,14 @@ static inline void node_open_parts(struct node *n, const struct node_options *o)
     struct hw_schedule_options schedule = { &n->store, n->members, n->ledger,
                                             &node_schedule_events, n };
     CHECK_INT(hw_schedule_open(&n->schedule, &schedule, NULL), ==, HW_OK);
-    struct hw_janitor_options janitor = { &n->store,      n->members,           n->registry,
-                                          o->feed_max,    o->feed_retention_ms, o->history_max,
-                                          o->history_retention_ms, o->dedup_max };
+    struct hw_janitor_options janitor = { &n->store,
+                                          n->members,
+                                          n->registry,
+                                          o->feed_max,
+                                          o->feed_retention_ms,
+                                          o->history_max,
+                                          o->history_retention_ms,
+                                          o->dedup_max };
     CHECK_INT(hw_janitor_open(&n->janitor, &janitor, NULL), ==, HW_OK);
 }
 
@@ -573,6 +582,23 @@ static inline void node_end(struct node *n)
 
 /* ---- what most cases begin with ---- */
 
+static inline struct hw_webhook *make_webhook(const char *account, const char *id)
+{
+    struct hw_webhook *wh = hw_webhook_new();
+    struct hw_url_rules rules = { false, false };
+
+    CHECK_NOT_NULL(wh);
+    snprintf(wh->id, sizeof wh->id, "%s", id);
+    wh->account = hw_strdup(account);
+    CHECK_INT(hw_url_parse(&wh->url, HW_SLICE("https://example.com/hook"), &rules, NULL), ==,
+              HW_OK);
+    hw_sign_secret_make(wh->secret);
+    CHECK_INT(hw_sign_key_parse(&wh->key, hw_slice_str(wh->secret), NULL), ==, HW_OK);
+    wh->max_in_flight = 8;
+    wh->created_ms = wh->updated_ms = 1700000000000;
+    return wh;
+}
+
 /* An event of `account`, straight into the ledger: the entry is made and read by hand. */
 static inline struct hw_stream_id node_entry(struct node *n, const char *type)
 {
@@ -617,7 +643,8 @@ static inline enum hw_redis_trouble node_accept(struct node *n, struct hw_accept
 }
 
 #define RECORD                                                                                \
-    "{\"id\":\"evt_1\",\"type\":\"order.created\",\"timestamp\":\"2026-03-09T12:00:00.000Z\","  \
+    "{\"id\":\"evt_1\",\"type\":\"order.created\",\"timestamp\":\"2026-03-09T12:00:00."       \
+    "000Z\","                                                                                 \
     "\"account\":\"acct\",\"subject\":\"s 1\",\"level\":\"user\",\"data\":{\"a\":1}}"
 
 /* n deliveries of webhook w, one event each, owned or waiting.  Their numbers follow each other. */
@@ -683,7 +710,8 @@ static inline struct hw_slice taking_keep(struct taking *t, struct hw_slice s)
 }
 
 static inline void on_taking_done(struct hw_take *take, enum hw_redis_trouble trouble,
-                                  const struct hw_taken *items, size_t n_items, uint64_t n_left)
+                                  const struct hw_taken *items, size_t n_items,
+                                  uint64_t n_left)
 {
     struct taking *t = HW_CONTAINER_OF(take, struct taking, take);
 

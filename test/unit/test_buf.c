@@ -166,3 +166,25 @@ CASE(str_of_an_empty_one)
     CHECK_UINT(hw_buf_len(&b), ==, 2);
     hw_buf_close(&b);
 }
+
+CASE(cut_takes_back_a_run_that_failed_half_way)
+{
+    struct hw_buf b;
+
+    hw_buf_init(&b, 10);
+    hw_buf_append_str(&b, "xabc");
+    hw_buf_consume(&b, 1);
+    hw_buf_append_str(&b, "de");
+    hw_buf_append_str(&b, "far too long");
+    CHECK_INT(hw_buf_failed(&b), ==, HW_ETOOBIG);
+    hw_buf_cut(&b, 3);
+    CHECK_INT(hw_buf_failed(&b), ==, HW_OK);
+    CHECK_SLICE(hw_buf_slice(&b), "abc");
+    CHECK_INT(hw_buf_append_str(&b, "z"), ==, HW_OK);
+    CHECK_SLICE(hw_buf_slice(&b), "abcz");
+    hw_buf_cut(&b, 0);
+    CHECK_UINT(hw_buf_len(&b), ==, 0);
+    hw_buf_close(&b);
+    hw_buf_cut(&b, 0);
+    CHECK_UINT(hw_buf_len(&b), ==, 0);
+}
