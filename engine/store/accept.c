@@ -130,7 +130,8 @@ static void write_accounts(struct hw_accept *a, unsigned place[PART_EVENTS])
     }
 }
 
-static void write_event(struct hw_accept *a, const struct hw_accept_event *ev, unsigned account)
+static void write_event(struct hw_accept *a, const struct hw_accept_event *ev,
+                        unsigned account)
 {
     struct hw_command *c = &a->command;
     char entry[48];
@@ -184,8 +185,8 @@ static void taken(struct hw_accept *a, struct hw_accept_event *ev, uint64_t stam
         ev->targets[k].n = next[*index_slot(a, ev->targets[k].w) - 1]++;
 }
 
-static void read_verdict(struct hw_accept *a, struct hw_accept_event *ev, struct hw_slice verdict,
-                         uint64_t stamp_us, uint64_t *next)
+static void read_verdict(struct hw_accept *a, struct hw_accept_event *ev,
+                         struct hw_slice verdict, uint64_t stamp_us, uint64_t *next)
 {
     if (hw_slice_is(verdict, "S"))
         ev->result = HW_ACCEPTED_STALE;
@@ -208,7 +209,8 @@ static void read_part(struct hw_accept *a, const struct hw_reply *reply, uint64_
         next[i] = (uint64_t)hw_reply_int(hw_reply_item(first, i), 0);
     for (size_t i = a->part_from; i < a->part_to; i++)
         if (a->events[i].result == HW_ACCEPTED_NOT_YET)
-            read_verdict(a, &a->events[i], hw_reply_item(verdicts, at++)->text, stamp_us, next);
+            read_verdict(a, &a->events[i], hw_reply_item(verdicts, at++)->text, stamp_us,
+                         next);
 }
 
 static void tell_waiting(struct hw_accept *a, const struct hw_reply *lengths)
@@ -276,7 +278,8 @@ static void send_part(struct hw_accept *a)
         return;
     }
     if (!index_part(a, n_targets) || !next_reserve(a)) {
-        end_later(a, HW_REDIS_FULL); /* no memory of ours: as good a reason to try again later */
+        end_later(a,
+                  HW_REDIS_FULL); /* no memory of ours: as good a reason to try again later */
         return;
     }
     write_part(a, store);

@@ -18,8 +18,8 @@ enum hw_accepted {
     HW_ACCEPTED_NOT_YET,   /* not answered: to do, or unknown after a lost connection */
     HW_ACCEPTED_TAKEN,     /* in the feed, its deliveries exist */
     HW_ACCEPTED_DUPLICATE, /* its producer id is known: gone from the stream, nothing made */
-    HW_ACCEPTED_STALE,     /* the account's webhooks have changed: reload, match, accept again */
-    HW_ACCEPTED_MISSING    /* no longer in the stream: another instance had it */
+    HW_ACCEPTED_STALE,  /* the account's webhooks have changed: reload, match, accept again */
+    HW_ACCEPTED_MISSING /* no longer in the stream: another instance had it */
 };
 
 struct hw_accept_target {
@@ -37,7 +37,7 @@ struct hw_accept_event {
     struct hw_slice producer_id; /* empty: not given by the producer */
     struct hw_accept_target *targets;
     size_t n_targets;
-    enum hw_accepted result; /* NOT_YET: is sent; others are left alone */
+    enum hw_accepted result;    /* NOT_YET: is sent; others are left alone */
     struct hw_stream_id cursor; /* out, when TAKEN */
     uint64_t stamp_us;          /* out, when TAKEN */
     bool is_told;               /* the caller's: has acted on the result */
@@ -52,7 +52,7 @@ typedef void (*hw_accept_cb)(struct hw_accept *a, enum hw_redis_trouble trouble)
 struct hw_accept {
     struct hw_accept_event *events; /* with all they point to: must stay put until cb */
     size_t n_events;
-    bool is_marked;    /* from the batch: clears the marks */
+    bool is_marked; /* from the batch: clears the marks */
     hw_accept_cb cb;
     struct hw_ledger *ledger; /* private from here on */
     struct hw_redis_req req;
@@ -60,9 +60,9 @@ struct hw_accept {
     size_t part_from, part_to, n_part;
     uint32_t *webhooks; /* owned: of the part, each once */
     size_t n_webhooks;
-    uint32_t *index;    /* owned: finds a webhook among them */
+    uint32_t *index; /* owned: finds a webhook among them */
     size_t index_size;
-    uint64_t *next;     /* owned: its next number, while an answer is read */
+    uint64_t *next; /* owned: its next number, while an answer is read */
     size_t next_cap;
     struct hw_wheel_entry later;
     enum hw_redis_trouble trouble;

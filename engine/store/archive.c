@@ -10,131 +10,16 @@
 
 #include "hookwheel/alloc.h"
 #include "redis/scripts.h"
-#include "rules/record.h"
+#include "store/kept.h"
 
 enum { READ_MAX = 400, READ_MIN = 8, LANES_MAX = 64 };
 
-/* Own value, state and record taken over from a reply, and the history made of them. */
-struct hw_archive_kept {
-    struct hw_list link; /* in its lane, or among the results */
-    uint32_t w;
-    uint64_t n;
-    uint64_t stamp_us;
-    struct hw_slice account;
-    struct hw_slice response;
-    struct hw_history history;
-    struct hw_buf subject;
-    char bytes[];
-};
+/* ---- find ---- */
 
-/* ---- one delivery out of what a script says of it ---- */
-
-static void kept_free(struct hw_archive_kept *k)
-{
-    if (k == NULL)
-        return;
-    hw_list_unlink(&k->link);
-    hw_buf_close(&k->subject);
-    hw_free(k);
-}
-
-static struct hw_slice next_part(struct hw_slice *rest)
-{
-    size_t colon = hw_slice_find(*rest, ':');
-    struct hw_slice part = hw_slice(rest->data, colon);
-
-    *rest = hw_slice_from(*rest, colon + 1);
-    return part;
-}
-
-/* "attempts:crashes:stamp:cursor:account" */
-static bool read_own_value(struct hw_archive_kept *k, struct hw_slice value)
-{
-    struct hw_history *h = &k->history;
-
-    (void)next_part(&value);
-    (void)next_part(&value);
-    if (!hw_slice_u64(next_part(&value), UINT64_MAX, &h->stamp_us) ||
-        !hw_stream_id_parse(&h->cursor, next_part(&value)))
-        return false;
-    h->created_ms = h->updated_ms = (hw_unix_ms)(h->stamp_us / 1000);
-    if (k->account.len == 0)
-        k->account = value;
-    return true;
-}
-
-/* Of one that was not attempted yet: its event's record tells. */
-static void read_record(struct hw_archive_kept *k, struct hw_slice bytes)
-{
-    struct hw_record record;
-
-    if (!hw_record_read(&record, bytes))
-        return;
-    k->history.event_id = record.id;
-    k->history.event_type = record.type;
-    if (record.has_subject && hw_record_subject(&record, &k->subject) == HW_OK)
-        k->history.subject = hw_buf_slice(&k->subject);
-}
-
-static bool read_value(struct hw_archive_kept *k, struct hw_slice where, struct hw_slice value)
-{
-    if (hw_slice_is(where, "done"))
-        return hw_history_unpack(&k->history, value);
-    if (hw_slice_is(where, "open") || hw_slice_is(where, "busy")) {
-        if (!hw_history_unpack(&k->history, hw_slice_from(value, hw_slice_find(value, '|') + 1)))
-            return false;
-        k->history.status =
-            hw_slice_is(where, "open") ? HW_STATUS_FAILED : HW_STATUS_DELIVERING;
-        return true;
-    }
-    k->history.status = hw_slice_is(where, "own") ? HW_STATUS_DELIVERING : HW_STATUS_PENDING;
-    return read_own_value(k, value);
-}
-
-static struct hw_slice copy(char **at, struct hw_slice text)
-{
-    struct hw_slice copied = hw_slice(*at, text.len);
-
-    if (text.len > 0)
-        memcpy(*at, text.data, text.len);
-    *at += text.len;
-    return copied;
-}
-
-/* NULL: out of memory, or not to be understood. */
-static struct hw_archive_kept *kept_new(uint32_t w, uint64_t n, struct hw_slice where,
-                                        struct hw_slice value, struct hw_slice head,
-                                        struct hw_slice account, struct hw_slice response)
-{
-    struct hw_archive_kept *k =
-        hw_malloc(sizeof *k + value.len + head.len + account.len + response.len);
-    char *at;
-
-    if (k == NULL)
-        return NULL;
-    memset(k, 0, sizeof *k);
-    hw_buf_init(&k->subject, 4096);
-    at = k->bytes;
-    k->w = w;
-    k->n = n;
-    k->account = copy(&at, account);
-    k->response = copy(&at, response);
-    if (!read_value(k, where, copy(&at, value))) {
-        kept_free(k);
-        return NULL;
-    }
-    if (head.len > 0)
-        read_record(k, copy(&at, head));
-    k->stamp_us = k->history.stamp_us;
-    return k;
-}
-
-static struct hw_archive_item as_item(const struct hw_archive_kept *k)
+static struct hw_archive_item as_item(const struct hw_kept *k)
 {
     return (struct hw_archive_item){ k->w, k->n, k->account, k->history };
 }
-
-/* ---- find ---- */
 
 void hw_archive_get_init(struct hw_archive_get *g)
 {
@@ -145,18 +30,18 @@ void hw_archive_get_init(struct hw_archive_get *g)
 void hw_archive_get_close(struct hw_archive_get *g)
 {
     hw_command_close(&g->command);
-    kept_free(g->kept);
+    hw_kept_free(g->kept);
     g->kept = NULL;
 }
 
 static void get_done(struct hw_archive_get *g, enum hw_redis_trouble what,
                      const struct hw_archive_one *one)
 {
-    struct hw_archive_kept *kept = g->kept;
+    struct hw_kept *kept = g->kept;
 
     g->kept = NULL; /* g may be gone when cb returns */
     g->cb(g, what, one);
-    kept_free(kept);
+    hw_kept_free(kept);
 }
 
 static void on_body(struct hw_redis_req *req, enum hw_redis_trouble what,
@@ -173,7 +58,7 @@ static void on_body(struct hw_redis_req *req, enum hw_redis_trouble what,
     one.record = hw_reply_item(reply, 0)->text;
     one.response = g->kept->response;
     if (g->kept->history.event_id.len == 0) {
-        read_record(g->kept, one.record);
+        hw_kept_read_record(g->kept, one.record);
         g->kept->history.traceparent = hw_reply_item(reply, 1)->text;
     }
     one.item = as_item(g->kept);
@@ -205,9 +90,9 @@ static void on_found(struct hw_redis_req *req, enum hw_redis_trouble what,
         get_done(g, what, NULL);
         return;
     }
-    g->kept = kept_new(g->w, g->n, hw_reply_item(reply, 0)->text, hw_reply_item(reply, 1)->text,
-                       hw_slice(NULL, 0), hw_reply_item(reply, 2)->text,
-                       hw_reply_item(reply, 3)->text);
+    g->kept = hw_kept_new(g->w, g->n, hw_reply_item(reply, 0)->text,
+                          hw_reply_item(reply, 1)->text, hw_slice(NULL, 0),
+                          hw_reply_item(reply, 2)->text, hw_reply_item(reply, 3)->text);
     if (g->kept == NULL || ask_body(g) != HW_OK)
         get_done(g, HW_REDIS_REFUSED, NULL);
 }
@@ -233,12 +118,12 @@ struct lane {
     uint32_t w;
     bool has_ended;
     bool is_placed;
-    bool is_asked;       /* in the script under way */
-    bool has_last;       /* hi is known */
-    uint64_t from;       /* reading: the next n; 0: the newest */
-    uint64_t lo, hi;     /* placing: the answer is among these; all up to lo is before the bound */
-    uint64_t middle;     /* placing: what is asked about, */
-    uint64_t probe;      /*   and from where on it is looked for */
+    bool is_asked;   /* in the script under way */
+    bool has_last;   /* hi is known */
+    uint64_t from;   /* reading: the next n; 0: the newest */
+    uint64_t lo, hi; /* placing: the answer is among these; all up to lo is before the bound */
+    uint64_t middle; /* placing: what is asked about, */
+    uint64_t probe;  /*   and from where on it is looked for */
     struct hw_list kept; /* read and not merged yet, in order */
 };
 
@@ -255,7 +140,7 @@ struct hw_archive_list {
     struct hw_archive_place bound; /* lanes begin just before it, or after it when backward */
     struct lane *lanes;            /* owned */
     size_t n_lanes;
-    struct hw_list results;        /* in the order found; up to limit + 1 */
+    struct hw_list results; /* in the order found; up to limit + 1 */
     size_t n_results;
     size_t n_examined;
     struct hw_archive_place begin, end; /* first and last examined */
@@ -266,10 +151,10 @@ struct hw_archive_list {
 static void list_free(struct hw_archive_list *l)
 {
     HW_LIST_EACH_SAFE(link, &l->results)
-        kept_free(HW_CONTAINER_OF(link, struct hw_archive_kept, link));
+    hw_kept_free(HW_CONTAINER_OF(link, struct hw_kept, link));
     for (size_t i = 0; l->lanes != NULL && i < l->n_lanes; i++)
         HW_LIST_EACH_SAFE(link, &l->lanes[i].kept)
-            kept_free(HW_CONTAINER_OF(link, struct hw_archive_kept, link));
+    hw_kept_free(HW_CONTAINER_OF(link, struct hw_kept, link));
     hw_command_close(&l->command);
     hw_free(l->lanes);
     hw_free(l->event_id);
@@ -286,7 +171,7 @@ static int place_cmp(struct hw_archive_place a, struct hw_archive_place b)
     return a.n < b.n ? -1 : a.n > b.n;
 }
 
-static struct hw_archive_place place_of(const struct hw_archive_kept *k)
+static struct hw_archive_place place_of(const struct hw_kept *k)
 {
     return (struct hw_archive_place){ k->stamp_us, k->w, k->n };
 }
@@ -307,7 +192,7 @@ static void list_done(struct hw_archive_list *l, enum hw_redis_trouble what)
             break;
         /* Found oldest first when going backward: newest first all the same. */
         items[l->query.is_backward ? n - 1 - i : i] =
-            as_item(HW_CONTAINER_OF(link, struct hw_archive_kept, link));
+            as_item(HW_CONTAINER_OF(link, struct hw_kept, link));
         i++;
     }
     page.items = items;
@@ -323,7 +208,7 @@ static void list_done(struct hw_archive_list *l, enum hw_redis_trouble what)
 
 /* ---- merging ---- */
 
-static bool is_wanted(const struct hw_archive_list *l, const struct hw_archive_kept *k)
+static bool is_wanted(const struct hw_archive_list *l, const struct hw_kept *k)
 {
     const struct hw_history *h = &k->history;
 
@@ -333,7 +218,7 @@ static bool is_wanted(const struct hw_archive_list *l, const struct hw_archive_k
 }
 
 /* Beyond the far end of the time asked for: nothing more of that lane is wanted. */
-static bool is_beyond(const struct hw_archive_list *l, const struct hw_archive_kept *k)
+static bool is_beyond(const struct hw_archive_list *l, const struct hw_kept *k)
 {
     hw_unix_ms created = (hw_unix_ms)(k->stamp_us / 1000);
 
@@ -346,14 +231,14 @@ static void end_lane(struct lane *lane)
 {
     lane->has_ended = true;
     HW_LIST_EACH_SAFE(link, &lane->kept)
-        kept_free(HW_CONTAINER_OF(link, struct hw_archive_kept, link));
+    hw_kept_free(HW_CONTAINER_OF(link, struct hw_kept, link));
 }
 
-static struct hw_archive_kept *head_of(const struct lane *lane)
+static struct hw_kept *head_of(const struct lane *lane)
 {
     struct hw_list *link = hw_list_first(&lane->kept);
 
-    return link != NULL ? HW_CONTAINER_OF(link, struct hw_archive_kept, link) : NULL;
+    return link != NULL ? HW_CONTAINER_OF(link, struct hw_kept, link) : NULL;
 }
 
 /* Which comes next; NULL: a lane must be read first (*is_dry), or none is left. */
@@ -365,7 +250,7 @@ static struct lane *next_lane(struct hw_archive_list *l, bool *is_dry)
     *is_dry = false;
     for (size_t i = 0; i < l->n_lanes; i++) {
         struct lane *lane = &l->lanes[i];
-        struct hw_archive_kept *k = head_of(lane);
+        struct hw_kept *k = head_of(lane);
         if (k != NULL && is_beyond(l, k)) {
             end_lane(lane);
             k = NULL;
@@ -381,21 +266,21 @@ static struct lane *next_lane(struct hw_archive_list *l, bool *is_dry)
     return *is_dry ? NULL : best;
 }
 
-static void examine(struct hw_archive_list *l, struct hw_archive_kept *k)
+static void examine(struct hw_archive_list *l, struct hw_kept *k)
 {
     struct hw_archive_place place = place_of(k);
 
     if (is_wanted(l, k)) {
         if (l->n_results == l->query.limit) {
             l->has_more = true;
-            kept_free(k);
+            hw_kept_free(k);
             return;
         }
         hw_list_unlink(&k->link);
         hw_list_push_back(&l->results, &k->link);
         l->n_results++;
     } else {
-        kept_free(k);
+        hw_kept_free(k);
     }
     if (!l->has_begun)
         l->begin = place;
@@ -447,15 +332,16 @@ static void ask_lane(struct hw_archive_list *l, struct lane *lane, uint64_t from
 }
 
 /* reply: {last, next, n, where, value, head, ...} */
-static void keep_lane(struct hw_archive_list *l, struct lane *lane, const struct hw_reply *reply)
+static void keep_lane(struct hw_archive_list *l, struct lane *lane,
+                      const struct hw_reply *reply)
 {
     int64_t next = hw_reply_int(hw_reply_item(reply, 1), -1);
-    struct hw_archive_kept *k;
+    struct hw_kept *k;
 
     for (size_t i = 2; i + 4 <= reply->n_items; i += 4) {
-        k = kept_new(lane->w, (uint64_t)hw_reply_int(&reply->items[i], 0),
-                     reply->items[i + 1].text, reply->items[i + 2].text, reply->items[i + 3].text,
-                     hw_slice(NULL, 0), hw_slice(NULL, 0));
+        k = hw_kept_new(lane->w, (uint64_t)hw_reply_int(&reply->items[i], 0),
+                        reply->items[i + 1].text, reply->items[i + 2].text,
+                        reply->items[i + 3].text, hw_slice(NULL, 0), hw_slice(NULL, 0));
         if (k != NULL)
             hw_list_push_back(&lane->kept, &k->link);
     }
@@ -526,15 +412,15 @@ static void narrow(struct hw_archive_list *l, struct lane *lane, const struct hw
     int64_t next = hw_reply_int(hw_reply_item(reply, 1), -1);
     bool has_one = reply->n_items > 2;
     uint64_t n = has_one ? (uint64_t)hw_reply_int(&reply->items[2], 0) : 0;
-    struct hw_archive_kept *k = NULL;
+    struct hw_kept *k = NULL;
 
     if (!lane->has_last) { /* this was about the newest */
         lane->has_last = true;
         lane->hi = lane->middle = (uint64_t)hw_reply_int(hw_reply_item(reply, 0), 0);
     }
     if (has_one)
-        k = kept_new(lane->w, n, reply->items[3].text, reply->items[4].text, hw_slice(NULL, 0),
-                     hw_slice(NULL, 0), hw_slice(NULL, 0));
+        k = hw_kept_new(lane->w, n, reply->items[3].text, reply->items[4].text,
+                        hw_slice(NULL, 0), hw_slice(NULL, 0), hw_slice(NULL, 0));
     if (!has_one && next > 0 && (uint64_t)next > lane->lo) {
         lane->probe = (uint64_t)next; /* nothing there so far: look further down */
         return;
@@ -543,7 +429,7 @@ static void narrow(struct hw_archive_list *l, struct lane *lane, const struct hw
         lane->hi = n - 1;
     else
         lane->lo = lane->middle; /* nothing of it between n and there */
-    kept_free(k);
+    hw_kept_free(k);
     if (lane->lo >= lane->hi) {
         placed(l, lane);
         return;
@@ -656,7 +542,8 @@ enum hw_status hw_archive_list(struct hw_store *store, const struct hw_archive_q
     hw_command_init(&l->command);
     if (l->query.limit == 0 || l->query.limit > HW_ARCHIVE_LIMIT_MAX)
         l->query.limit = HW_ARCHIVE_LIMIT_MAX;
-    l->only_lates = query->status == HW_STATUS_DEAD_LETTER || query->status == HW_STATUS_FAILED;
+    l->only_lates =
+        query->status == HW_STATUS_DEAD_LETTER || query->status == HW_STATUS_FAILED;
     l->n_lanes = query->n_webhooks;
     l->lanes = hw_calloc(l->n_lanes + 1, sizeof *l->lanes);
     if (l->lanes != NULL && copy_text(&l->event_id, query->event_id) &&

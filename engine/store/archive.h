@@ -18,7 +18,7 @@
 #include "rules/history.h"
 #include "store/registry.h"
 
-#define HW_ARCHIVE_LIMIT_MAX 200
+#define HW_ARCHIVE_LIMIT_MAX   200
 #define HW_ARCHIVE_EXAMINE_MAX 20000
 
 struct hw_archive_item {
@@ -43,14 +43,14 @@ struct hw_archive_get {
     struct hw_redis_req req;
     struct hw_command command;
     hw_archive_get_cb cb;
-    struct hw_archive_kept *kept; /* owned while under way */
+    struct hw_kept *kept; /* owned while under way */
     uint32_t w;
     uint64_t n;
 };
 void hw_archive_get_init(struct hw_archive_get *g);
 void hw_archive_get_close(struct hw_archive_get *g);
-HW_MUST_USE enum hw_status hw_archive_find(struct hw_store *store, struct hw_archive_get *g, uint32_t w,
-                                           uint64_t n, hw_archive_get_cb cb);
+HW_MUST_USE enum hw_status hw_archive_find(struct hw_store *store, struct hw_archive_get *g,
+                                           uint32_t w, uint64_t n, hw_archive_get_cb cb);
 
 /* Where in the order a page begins or ends. */
 struct hw_archive_place {
@@ -86,7 +86,8 @@ struct hw_archive_list;
 typedef void (*hw_archive_list_cb)(void *data, enum hw_redis_trouble trouble,
                                    const struct hw_archive_page *page);
 /* HW_OK: cb runs once, later; the list frees itself after it. */
-HW_MUST_USE enum hw_status hw_archive_list(struct hw_store *store, const struct hw_archive_query *query,
+HW_MUST_USE enum hw_status hw_archive_list(struct hw_store *store,
+                                           const struct hw_archive_query *query,
                                            hw_archive_list_cb cb, void *data);
 
 #endif

@@ -26,7 +26,7 @@ enum {
     RETRY_MS = 500,
     RESCUE_EVERY_MS = 15000,
     RESCUE_COUNT = 1000,
-    POISON_FOUND = 3,         /* marks found before: rejected */
+    POISON_FOUND = 3, /* marks found before: rejected */
     REJECT_VALUE_MAX = 4096,
     REJECT_NAME_MAX = 256,
     REJECT_FIELDS_MAX = 1000
@@ -39,34 +39,31 @@ struct hw_ingest {
     struct hw_store *store;
     struct hw_redis *intake; /* owned */
     bool is_up;
-    bool is_on;         /* between start and fence or close */
+    bool is_on; /* between start and fence or close */
     bool is_paused;
     bool is_batch_out;
     bool had_trouble;
-    bool wants_own;     /* our own pending ones come next */
-    bool wants_group;   /* the group is gone */
-    bool wants_rescue;  /* before the first read */
-    bool is_careful;    /* ... and one at a time, marked */
+    bool wants_own;      /* our own pending ones come next */
+    bool wants_group;    /* the group is gone */
+    bool wants_rescue;   /* before the first read */
+    bool is_careful;     /* ... and one at a time, marked */
     unsigned generation; /* of start and fence: an answer from before is dropped */
 
     enum reading reading;
     unsigned read_generation;
     struct hw_redis_req read_req;
     struct hw_command read_command;
-    size_t count;       /* COUNT of the next read */
+    size_t count; /* COUNT of the next read */
     hw_mono_ms last_read;
-    struct hw_stream_id last_own; /* first of the last own ones: the same again is waited for */
+    struct hw_stream_id
+        last_own; /* first of the last own ones: the same again is waited for */
     struct hw_wheel_entry retry;
 
-    struct hw_buf bytes; /* the batch: everything its slices point to */
-    struct hw_ingest_entry *entries;
-    size_t entries_cap;
-    struct hw_entry_field *fields;
-    size_t fields_cap;
+    struct hw_batch kept; /* what the batch points to */
     struct hw_ingest_batch batch;
 
     /* On the work connection. */
-    unsigned n_work;    /* requests of ours under way there: close waits */
+    unsigned n_work; /* requests of ours under way there: close waits */
     bool is_rescuing;
     struct hw_redis_req rescue_req;
     struct hw_command rescue_command;
@@ -80,7 +77,7 @@ struct hw_ingest {
     struct hw_redis_req ack_req; /* of entries that were deleted while pending */
     struct hw_command ack_command;
 
-    int64_t client_id;  /* of the intake connection; 0: not known */
+    int64_t client_id; /* of the intake connection; 0: not known */
     struct hw_redis_req id_req, unblock_req;
     struct hw_command id_command, unblock_command;
     bool is_unblocking;
@@ -100,7 +97,8 @@ static void close_if_done(struct hw_ingest *g);
 
 /* ---- state for the outside ---- */
 
-static void told_of(struct hw_ingest *g, enum hw_redis_trouble what, const struct hw_cause *cause)
+static void told_of(struct hw_ingest *g, enum hw_redis_trouble what,
+                    const struct hw_cause *cause)
 {
     if (what == HW_REDIS_FINE && !g->had_trouble)
         return;
@@ -129,70 +127,7 @@ static void work_done(struct hw_ingest *g)
         close_if_done(g);
 }
 
-/* ---- taking a reply over ---- */
-
-/* What the entries of a reply need, all together. */
-static size_t measure(const struct hw_reply *entries, size_t *n_fields)
-{
-    size_t bytes = 0;
-
-    *n_fields = 0;
-    for (size_t i = 0; i < entries->n_items; i++) {
-        const struct hw_reply *fields = hw_reply_item(&entries->items[i], 1);
-        *n_fields += fields->n_items / 2;
-        for (size_t k = 0; k < fields->n_items; k++)
-            bytes += fields->items[k].text.len;
-    }
-    return bytes;
-}
-
-static bool reserve(struct hw_ingest *g, size_t n_entries, size_t n_fields, size_t n_bytes)
-{
-    void *p;
-
-    hw_buf_reset(&g->bytes);
-    if (hw_buf_reserve(&g->bytes, n_bytes + 1) != HW_OK)
-        return false;
-    if (n_entries > g->entries_cap) {
-        if ((p = hw_realloc(g->entries, n_entries * sizeof *g->entries)) == NULL)
-            return false;
-        g->entries = p;
-        g->entries_cap = n_entries;
-    }
-    if (n_fields > g->fields_cap) {
-        if ((p = hw_realloc(g->fields, n_fields * sizeof *g->fields)) == NULL)
-            return false;
-        g->fields = p;
-        g->fields_cap = n_fields;
-    }
-    return true;
-}
-
-/* The room is there already, so nothing moves and nothing fails. */
-static struct hw_slice keep(struct hw_ingest *g, struct hw_slice text)
-{
-    char *at = hw_buf_space(&g->bytes);
-
-    if (text.len > 0)
-        memcpy(at, text.data, text.len);
-    hw_buf_commit(&g->bytes, text.len);
-    return hw_slice(at, text.len);
-}
-
-static void keep_entry(struct hw_ingest *g, struct hw_ingest_entry *e,
-                       const struct hw_reply *fields, struct hw_entry_field *into)
-{
-    e->fields = into;
-    e->n_fields = fields->n_items / 2;
-    e->is_engines_own = false;
-    for (size_t i = 0; i < e->n_fields; i++) {
-        into[i].name = keep(g, fields->items[2 * i].text);
-        into[i].value = keep(g, fields->items[2 * i + 1].text);
-        if (hw_slice_is(into[i].name, "engine_key") && g->store->engine_key[0] != '\0' &&
-            hw_slice_is(into[i].value, g->store->engine_key))
-            e->is_engines_own = true;
-    }
-}
+/* ---- what a read brought ---- */
 
 /* An entry that was deleted while pending has nothing left to accept. */
 static void ack_deleted(struct hw_ingest *g, struct hw_slice id)
@@ -233,23 +168,15 @@ static void send_ack(struct hw_ingest *g)
 static bool keep_batch(struct hw_ingest *g, const struct hw_reply *reply)
 {
     const struct hw_reply *entries = hw_reply_item(hw_reply_item(reply, 0), 1);
-    size_t n_fields, n_bytes = measure(entries, &n_fields), at = 0, n = 0;
 
-    if (!reserve(g, entries->n_items, n_fields, n_bytes))
+    if (hw_batch_keep(&g->kept, entries, g->store->engine_key) != HW_OK)
         return false;
-    for (size_t i = 0; i < entries->n_items; i++) {
-        const struct hw_reply *fields = hw_reply_item(&entries->items[i], 1);
-        struct hw_slice id = hw_reply_item(&entries->items[i], 0)->text;
-        if (fields->n_items < 2)
-            ack_deleted(g, id);
-        else if (hw_stream_id_parse(&g->entries[n].id, id)) {
-            keep_entry(g, &g->entries[n++], fields, g->fields + at);
-            at += fields->n_items / 2;
-        }
-    }
-    g->batch = (struct hw_ingest_batch){ g->entries, n, false };
-    if (n > 0)
-        g->count = READ_BYTES / (n_bytes / n + 1);
+    for (size_t i = 0; i < entries->n_items; i++)
+        if (hw_reply_item(&entries->items[i], 1)->n_items < 2)
+            ack_deleted(g, hw_reply_item(&entries->items[i], 0)->text);
+    g->batch = (struct hw_ingest_batch){ g->kept.entries, g->kept.n_entries, false };
+    if (g->kept.n_entries > 0)
+        g->count = READ_BYTES / (g->kept.n_bytes / g->kept.n_entries + 1);
     if (g->count < COUNT_MIN)
         g->count = COUNT_MIN;
     if (g->count > COUNT_MAX)
@@ -279,10 +206,9 @@ static void on_poison_rejected(struct hw_reject *r, enum hw_redis_trouble what)
 
 static void reject_poison(struct hw_ingest *g)
 {
-    if (hw_ingest_reject(g, &g->poison, &g->entries[0], HW_ENTRY_POISON, on_poison_rejected) ==
-        HW_OK) {
+    if (hw_ingest_reject(g, &g->poison, &g->kept.entries[0], HW_ENTRY_POISON,
+                         on_poison_rejected) == HW_OK) {
         g->is_marking = true;
-        g->store->metrics->events_rejected[HW_ENTRY_POISON]++;
     } else {
         try_later(g);
     }
@@ -313,7 +239,7 @@ static void mark(struct hw_ingest *g)
 {
     char id[48];
 
-    hw_stream_id_text(g->entries[0].id, id);
+    hw_stream_id_text(g->kept.entries[0].id, id);
     hw_store_eval(g->store, &g->mark_command, &hw_script_mark, NULL, NULL);
     hw_command_fmt(&g->mark_command, "e:%s", id);
     g->mark_generation = g->generation;
@@ -326,9 +252,9 @@ static void mark(struct hw_ingest *g)
 
 static bool is_same_as_before(struct hw_ingest *g)
 {
-    bool is_same = hw_stream_id_cmp(g->entries[0].id, g->last_own) == 0;
+    bool is_same = hw_stream_id_cmp(g->kept.entries[0].id, g->last_own) == 0;
 
-    g->last_own = g->entries[0].id;
+    g->last_own = g->kept.entries[0].id;
     return is_same;
 }
 
@@ -689,14 +615,18 @@ static void on_reject(struct hw_redis_req *req, enum hw_redis_trouble what,
 
     (void)cause;
     hw_command_close(&r->command);
-    if (what == HW_REDIS_FINE && hw_reply_int(reply, 0) == 1 && !g->is_closing)
+    bool is_done = what == HW_REDIS_FINE && hw_reply_int(reply, 0) == 1;
+    if (is_done) /* refused, it comes again */
+        g->store->metrics->events_rejected[r->reason]++;
+    if (is_done && !g->is_closing)
         g->options.events->on_rejected(g->options.data, r->entry, r->reason);
     r->cb(r, what);
     work_done(g);
 }
 
 enum hw_status hw_ingest_reject(struct hw_ingest *g, struct hw_reject *r,
-                                const struct hw_ingest_entry *entry, enum hw_entry_reason reason,
+                                const struct hw_ingest_entry *entry,
+                                enum hw_entry_reason reason,
                                 void (*cb)(struct hw_reject *r, enum hw_redis_trouble trouble))
 {
     struct hw_command *c = &r->command;
@@ -773,7 +703,7 @@ enum hw_status hw_ingest_open(struct hw_ingest **out, const struct hw_ingest_opt
     g->options = *options;
     g->store = options->store;
     g->count = COUNT_MIN;
-    hw_buf_init(&g->bytes, HW_COMMAND_MAX);
+    hw_batch_init(&g->kept);
     hw_command_init(&g->read_command);
     hw_command_init(&g->rescue_command);
     hw_command_init(&g->mark_command);
@@ -813,9 +743,7 @@ static void close_if_done(struct hw_ingest *g)
     hw_command_close(&g->ack_command);
     hw_command_close(&g->id_command);
     hw_command_close(&g->unblock_command);
-    hw_buf_close(&g->bytes);
-    hw_free(g->entries);
-    hw_free(g->fields);
+    hw_batch_close(&g->kept);
     hw_free(g);
     cb(data);
 }

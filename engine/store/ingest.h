@@ -18,18 +18,11 @@
 #ifndef HW_STORE_INGEST_H
 #define HW_STORE_INGEST_H
 
-#include "rules/entry.h"
+#include "store/batch.h"
 #include "store/keys.h"
 #include "store/members.h"
 
 struct hw_ingest;
-
-struct hw_ingest_entry {
-    struct hw_stream_id id;
-    const struct hw_entry_field *fields; /* empty and n_fields 0: deleted while pending; done here */
-    size_t n_fields;
-    bool is_engines_own; /* carries our engine_key: types webhook.* are allowed */
-};
 
 struct hw_ingest_batch {
     const struct hw_ingest_entry *entries;
@@ -56,7 +49,8 @@ struct hw_ingest_options {
     void *data;
 };
 
-HW_MUST_USE enum hw_status hw_ingest_open(struct hw_ingest **out, const struct hw_ingest_options *options,
+HW_MUST_USE enum hw_status hw_ingest_open(struct hw_ingest **out,
+                                          const struct hw_ingest_options *options,
                                           struct hw_cause *cause);
 
 /* Begin, or begin anew, under the present id: after on_joined and after on_back.  A batch
@@ -93,10 +87,10 @@ struct hw_reject {
     enum hw_entry_reason reason;
     void (*cb)(struct hw_reject *r, enum hw_redis_trouble trouble);
 };
-HW_MUST_USE enum hw_status hw_ingest_reject(struct hw_ingest *g, struct hw_reject *r,
-                                            const struct hw_ingest_entry *entry,
-                                            enum hw_entry_reason reason,
-                                            void (*cb)(struct hw_reject *r, enum hw_redis_trouble trouble));
+HW_MUST_USE enum hw_status
+hw_ingest_reject(struct hw_ingest *g, struct hw_reject *r, const struct hw_ingest_entry *entry,
+                 enum hw_entry_reason reason,
+                 void (*cb)(struct hw_reject *r, enum hw_redis_trouble trouble));
 
 /* cb when the intake connection is gone and nothing refers to g; g is freed. */
 void hw_ingest_close(struct hw_ingest *g, void (*cb)(void *data), void *data);

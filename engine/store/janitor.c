@@ -17,10 +17,10 @@
 enum {
     STEP_MS = 250,
     TRIM_MAX = 500,
-    TOUCHED_MIN = 64,         /* events added to a feed before it is trimmed for it */
-    FEEDS_MAX = 10000,        /* remembered; the walk comes to the others */
+    TOUCHED_MIN = 64,  /* events added to a feed before it is trimmed for it */
+    FEEDS_MAX = 10000, /* remembered; the walk comes to the others */
     WALK_COUNT = 500,
-    WALK_PAUSE_MS = 60000,    /* between two walks */
+    WALK_PAUSE_MS = 60000, /* between two walks */
     SWEEP_WINDOW = 100,
     SWEEP_MAX = 200,
     SWEEP_PAUSE_MS = 60000,
@@ -50,13 +50,13 @@ struct hw_janitor {
     struct feed *trimming;
 
     char scan_cursor[24];
-    char *scan_pattern; /* owned */
+    char *scan_pattern;                               /* owned */
     hw_mono_ms walk_at, sweep_at, rotate_at, bury_at; /* not before */
 
-    uint32_t sweep_w;      /* the webhook whose turn it is */
-    uint64_t sweep_n;      /* of hist: looked at up to here; 0: begin */
-    char sweep_late[24];   /* of lates: likewise */
-    uint64_t *drops;       /* owned: of hist, too old */
+    uint32_t sweep_w;    /* the webhook whose turn it is */
+    uint64_t sweep_n;    /* of hist: looked at up to here; 0: begin */
+    char sweep_late[24]; /* of lates: likewise */
+    uint64_t *drops;     /* owned: of hist, too old */
     size_t n_drops;
 };
 
@@ -173,26 +173,34 @@ static bool trim(struct hw_janitor *j)
     return false;
 }
 
-static void on_walked(struct hw_redis_req *req, enum hw_redis_trouble what,
-                      const struct hw_reply *reply, const struct hw_cause *cause)
+/* reply: {cursor, {key ...}} */
+static void walked(struct hw_janitor *j, const struct hw_reply *reply)
 {
-    struct hw_janitor *j = HW_CONTAINER_OF(req, struct hw_janitor, req);
     const struct hw_reply *keys = hw_reply_item(reply, 1);
     struct hw_slice cursor = hw_reply_item(reply, 0)->text;
     size_t prefix = strlen(j->store->keys.tag) + 4; /* "<tag>led:" */
 
-    (void)cause;
-    if (what == HW_REDIS_FINE && cursor.len > 0 && cursor.len < sizeof j->scan_cursor) {
-        memcpy(j->scan_cursor, cursor.data, cursor.len);
-        j->scan_cursor[cursor.len] = '\0';
-        for (size_t i = 0; i < keys->n_items; i++) {
-            struct feed *f = find_feed(j, hw_slice_from(keys->items[i].text, prefix));
-            if (f != NULL)
-                make_due(j, f);
-        }
-        if (strcmp(j->scan_cursor, "0") == 0)
-            j->walk_at = now_of(j) + WALK_PAUSE_MS;
+    if (cursor.len == 0 || cursor.len >= sizeof j->scan_cursor)
+        return;
+    memcpy(j->scan_cursor, cursor.data, cursor.len);
+    j->scan_cursor[cursor.len] = '\0';
+    for (size_t i = 0; i < keys->n_items; i++) {
+        struct feed *f = find_feed(j, hw_slice_from(keys->items[i].text, prefix));
+        if (f != NULL)
+            make_due(j, f);
     }
+    if (strcmp(j->scan_cursor, "0") == 0)
+        j->walk_at = now_of(j) + WALK_PAUSE_MS;
+}
+
+static void on_walked(struct hw_redis_req *req, enum hw_redis_trouble what,
+                      const struct hw_reply *reply, const struct hw_cause *cause)
+{
+    struct hw_janitor *j = HW_CONTAINER_OF(req, struct hw_janitor, req);
+
+    (void)cause;
+    if (what == HW_REDIS_FINE)
+        walked(j, reply);
     next(j, false);
 }
 
@@ -234,21 +242,28 @@ static void sweep_next_webhook(struct hw_janitor *j)
     }
 }
 
+/* reply: {dead letters that went, n of late ones to go on from} */
+static void expired(struct hw_janitor *j, const struct hw_reply *reply)
+{
+    bool has_more = hw_reply_int(hw_reply_item(reply, 0), 0) >= SWEEP_MAX;
+    struct hw_slice late = hw_reply_item(reply, 1)->text;
+
+    if (late.len == 0 || late.len >= sizeof j->sweep_late)
+        return;
+    memcpy(j->sweep_late, late.data, late.len);
+    j->sweep_late[late.len] = '\0';
+    if (!has_more && hw_slice_is(late, "0") && j->sweep_n == 0)
+        sweep_next_webhook(j);
+}
+
 static void on_expired(struct hw_redis_req *req, enum hw_redis_trouble what,
                        const struct hw_reply *reply, const struct hw_cause *cause)
 {
     struct hw_janitor *j = HW_CONTAINER_OF(req, struct hw_janitor, req);
-    struct hw_slice late = hw_reply_item(reply, 1)->text;
-    bool has_more = hw_reply_int(hw_reply_item(reply, 0), 0) >= SWEEP_MAX ||
-                    (late.len > 0 && !hw_slice_is(late, "0"));
 
     (void)cause;
-    if (what == HW_REDIS_FINE && late.len > 0 && late.len < sizeof j->sweep_late) {
-        memcpy(j->sweep_late, late.data, late.len);
-        j->sweep_late[late.len] = '\0';
-        if (!has_more && j->sweep_n == 0)
-            sweep_next_webhook(j);
-    }
+    if (what == HW_REDIS_FINE)
+        expired(j, reply);
     next(j, false);
 }
 
@@ -417,7 +432,8 @@ static char *make_pattern(const char *tag)
     return pattern;
 }
 
-enum hw_status hw_janitor_open(struct hw_janitor **out, const struct hw_janitor_options *options,
+enum hw_status hw_janitor_open(struct hw_janitor **out,
+                               const struct hw_janitor_options *options,
                                struct hw_cause *cause)
 {
     struct hw_janitor *j = hw_calloc(1, sizeof *j);

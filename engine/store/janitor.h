@@ -28,7 +28,8 @@ struct hw_janitor_options {
     uint64_t dedup_max;
 };
 
-HW_MUST_USE enum hw_status hw_janitor_open(struct hw_janitor **out, const struct hw_janitor_options *options,
+HW_MUST_USE enum hw_status hw_janitor_open(struct hw_janitor **out,
+                                           const struct hw_janitor_options *options,
                                            struct hw_cause *cause);
 void hw_janitor_start(struct hw_janitor *j); /* joined or back */
 void hw_janitor_stop(struct hw_janitor *j);  /* down, fenced, draining */

@@ -14,12 +14,13 @@ static bool is_usable(struct hw_slice name)
     return name.len > 0 && name.len < HW_KEY_MAX - 16;
 }
 
-static enum hw_status copy(char *out, const char *name, const char *what, struct hw_cause *cause)
+static enum hw_status copy(char *out, const char *name, const char *what,
+                           struct hw_cause *cause)
 {
     if (!is_usable(hw_slice_str(name)))
         return hw_cause_set(cause, HW_EINVAL, HW_ORIGIN_US, 0,
-                            "%s \"%.60s\": 1 to %d characters, no spaces, no braces", what, name,
-                            HW_KEY_MAX - 17);
+                            "%s \"%.60s\": 1 to %d characters, no spaces, no braces", what,
+                            name, HW_KEY_MAX - 17);
     memcpy(out, name, strlen(name) + 1);
     return HW_OK;
 }
@@ -40,7 +41,8 @@ enum hw_status hw_keys_init(struct hw_keys *k, const char *prefix, const char *s
         snprintf(k->events, sizeof k->events, "%.*s:events", HW_KEY_MAX - 8, checked);
     else if ((status = copy(k->events, stream, "stream", cause)) != HW_OK)
         return status;
-    return copy(k->group, group != NULL && *group != '\0' ? group : "hookwheel", "group", cause);
+    return copy(k->group, group != NULL && *group != '\0' ? group : "hookwheel", "group",
+                cause);
 }
 
 void hw_store_eval(const struct hw_store *store, struct hw_command *c,

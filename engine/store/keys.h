@@ -20,12 +20,12 @@
 #include "redis/command.h"
 #include "store/redis.h"
 
-#define HW_SCHEMA 1            /* what this engine writes */
+#define HW_SCHEMA            1 /* what this engine writes */
 #define HW_SCHEMA_MIN_READER 1 /* the oldest engine that may read it */
-#define HW_SHARDS 1
+#define HW_SHARDS            1
 
-#define HW_KEY_MAX 256      /* prefix, stream, group; with the NUL */
-#define HW_INSTANCE_CHARS 26 /* 128 random bits in base32 */
+#define HW_KEY_MAX        256 /* prefix, stream, group; with the NUL */
+#define HW_INSTANCE_CHARS 26  /* 128 random bits in base32 */
 
 struct hw_keys {
     char tag[HW_KEY_MAX + 8];       /* "hookwheel:{s0}:" */
@@ -36,8 +36,9 @@ struct hw_keys {
 };
 
 /* NULL or "" for stream and group: "<prefix>:events", "hookwheel". */
-HW_MUST_USE enum hw_status hw_keys_init(struct hw_keys *k, const char *prefix, const char *stream,
-                                        const char *group, struct hw_cause *cause);
+HW_MUST_USE enum hw_status hw_keys_init(struct hw_keys *k, const char *prefix,
+                                        const char *stream, const char *group,
+                                        struct hw_cause *cause);
 
 /* One for all of store; the engine fills the first four. */
 struct hw_store {
@@ -53,8 +54,8 @@ struct hw_store {
 
 /* Begin a script of ours: KEYS <tag>inst, then `key` and `key2` where not NULL;
  * ARGV tag, instance, epoch.  The caller adds its arguments. */
-void hw_store_eval(const struct hw_store *store, struct hw_command *c, const struct hw_script *script,
-                   const char *key, const char *key2);
+void hw_store_eval(const struct hw_store *store, struct hw_command *c,
+                   const struct hw_script *script, const char *key, const char *key2);
 
 /* `array` (allocated with hw_malloc, or NULL) with room for one more than n elements, moved
  * if need be; NULL: out of memory, and it is as before. */

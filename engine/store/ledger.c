@@ -17,9 +17,10 @@ enum {
     BATCH_OPS_MAX = 256,
     BATCH_BYTES_MAX = 1024 * 1024,
     RETRY_MS = 500,
-    TOUCH_MS = 1000,       /* last_delivery_at is written once in so long */
+    TOUCH_MS = 1000, /* last_delivery_at is written once in so long */
     TOUCH_SLOTS = 1024,
-    EVACUATION_US = 4000000 /* an event older than this may have had its body moved (trim.lua) */
+    EVACUATION_US =
+        4000000 /* an event older than this may have had its body moved (trim.lua) */
 };
 
 struct batch {
@@ -35,11 +36,11 @@ struct batch {
 struct hw_ledger {
     struct hw_ledger_options options;
     struct hw_store *store;
-    struct hw_list batches;   /* the first goes out next or is out; the last collects */
-    struct batch *spare;      /* owned; keeps its buffers */
+    struct hw_list batches; /* the first goes out next or is out; the last collects */
+    struct batch *spare;    /* owned; keeps its buffers */
     size_t n_unsettled;
-    bool is_out;              /* the first batch is out */
-    bool is_blocked;          /* connection lost: until resume */
+    bool is_out;     /* the first batch is out */
+    bool is_blocked; /* connection lost: until resume */
     bool had_trouble;
     struct hw_redis_req req;
     struct hw_command command;
@@ -104,8 +105,9 @@ static struct batch *collecting(struct hw_ledger *l)
     if (hw_list_is_empty(&l->batches))
         return batch_new(l);
     b = HW_CONTAINER_OF(l->batches.prev, struct batch, link);
-    if (b->was_sent || b->is_void || (l->is_out && b == first_batch(l)) || b->n_ops >= BATCH_OPS_MAX ||
-        b->n_holds >= BATCH_OPS_MAX || hw_buf_len(&b->arguments.args) >= BATCH_BYTES_MAX)
+    if (b->was_sent || b->is_void || (l->is_out && b == first_batch(l)) ||
+        b->n_ops >= BATCH_OPS_MAX || b->n_holds >= BATCH_OPS_MAX ||
+        hw_buf_len(&b->arguments.args) >= BATCH_BYTES_MAX)
         return batch_new(l);
     return b;
 }
@@ -256,7 +258,8 @@ static bool touches(struct hw_ledger *l, uint32_t w)
     return true;
 }
 
-static void write_flags(struct hw_ledger *l, struct hw_command *c, const struct hw_settle_what *what)
+static void write_flags(struct hw_ledger *l, struct hw_command *c,
+                        const struct hw_settle_what *what)
 {
     char flags[8];
     size_t n = 0;
@@ -286,7 +289,8 @@ static void write_ms(struct hw_command *c, hw_unix_ms ms)
 }
 
 /* As settle.lua reads it. */
-static void write_op(struct hw_ledger *l, struct hw_command *c, const struct hw_settle_what *what)
+static void write_op(struct hw_ledger *l, struct hw_command *c,
+                     const struct hw_settle_what *what)
 {
     static const char *const kinds[] = { "D", "P", "X" };
 
@@ -426,7 +430,7 @@ void hw_ledger_resume(struct hw_ledger *l)
 void hw_ledger_fence(struct hw_ledger *l)
 {
     HW_LIST_EACH(link, &l->batches)
-        HW_CONTAINER_OF(link, struct batch, link)->is_void = true;
+    HW_CONTAINER_OF(link, struct batch, link)->is_void = true;
     l->is_blocked = false;
     hw_turn_hook_ask(l->store->loop, &l->hook);
 }

@@ -42,7 +42,8 @@ struct hw_ledger_options {
     void *data;
 };
 
-HW_MUST_USE enum hw_status hw_ledger_open(struct hw_ledger **out, const struct hw_ledger_options *options,
+HW_MUST_USE enum hw_status hw_ledger_open(struct hw_ledger **out,
+                                          const struct hw_ledger_options *options,
                                           struct hw_cause *cause);
 
 /* After on_back: send what was not answered again, and go on.  Harmless at other times. */
@@ -64,9 +65,9 @@ void hw_ledger_close(struct hw_ledger *l);
 /* ---- settle ---- */
 
 enum hw_settled {
-    HW_SETTLED,           /* Redis has it */
-    HW_SETTLED_NOT_OURS,  /* it moved on without us; nothing was written */
-    HW_SETTLED_CANCELED   /* closed before it was known */
+    HW_SETTLED,          /* Redis has it */
+    HW_SETTLED_NOT_OURS, /* it moved on without us; nothing was written */
+    HW_SETTLED_CANCELED  /* closed before it was known */
 };
 
 struct hw_settle;
@@ -85,18 +86,22 @@ struct hw_settle_what {
     enum hw_settle_kind kind;
     uint32_t w;
     uint64_t n;
-    unsigned token;         /* attempts as of when it became ours */
-    unsigned attempts;      /* attempts now */
-    uint64_t stamp_us;      /* as of when it became ours */
-    bool is_marked;         /* hw_ledger_mark was used: clears it */
-    struct hw_slice packed; /* history: the record of a finished one, the state of a parked one */
-    hw_unix_ms ended_ms;    /* DELIVERED, DEAD: when (webhook's last_delivery_at, order of dying) */
-    struct hw_slice response; /* DELIVERED: head and body, kept for the newest 100; empty: none */
-    bool resets_failures;     /* DELIVERED: the webhook's count is known not to be 0 */
-    hw_unix_ms due_ms;        /* PARK: by hw_loop_steady */
-    struct hw_slice body;     /* PARK, DEAD: the record, when token is 0; empty: it is kept already */
-    bool is_counted;          /* DEAD: towards disabling */
-    bool is_gone;             /* DEAD: disable at once (410) */
+    unsigned token;    /* attempts as of when it became ours */
+    unsigned attempts; /* attempts now */
+    uint64_t stamp_us; /* as of when it became ours */
+    bool is_marked;    /* hw_ledger_mark was used: clears it */
+    struct hw_slice
+        packed; /* history: the record of a finished one, the state of a parked one */
+    hw_unix_ms
+        ended_ms; /* DELIVERED, DEAD: when (webhook's last_delivery_at, order of dying) */
+    struct hw_slice
+        response;         /* DELIVERED: head and body, kept for the newest 100; empty: none */
+    bool resets_failures; /* DELIVERED: the webhook's count is known not to be 0 */
+    hw_unix_ms due_ms;    /* PARK: by hw_loop_steady */
+    struct hw_slice
+        body;        /* PARK, DEAD: the record, when token is 0; empty: it is kept already */
+    bool is_counted; /* DEAD: towards disabling */
+    bool is_gone;    /* DEAD: disable at once (410) */
     struct hw_slice account;        /* is_counted, is_gone: whose feed gets the notice */
     struct hw_slice disable_notice; /* is_counted, is_gone: payload of webhook.disabled */
     const char *disable_reason;     /* is_counted, is_gone: kept with the webhook */
@@ -104,10 +109,12 @@ struct hw_settle_what {
 
 /* HW_OK: cb runs once, when Redis has answered.  HW_ENOMEM: it will not. */
 HW_MUST_USE enum hw_status hw_ledger_settle(struct hw_ledger *l, struct hw_settle *s,
-                                            const struct hw_settle_what *what, hw_settle_cb cb);
+                                            const struct hw_settle_what *what,
+                                            hw_settle_cb cb);
 
 /* Retry-After: nobody attempts a delivery of w before then.  Goes with the next settle. */
-HW_MUST_USE enum hw_status hw_ledger_hold(struct hw_ledger *l, uint32_t w, hw_unix_ms until_ms);
+HW_MUST_USE enum hw_status hw_ledger_hold(struct hw_ledger *l, uint32_t w,
+                                          hw_unix_ms until_ms);
 
 /* ---- marks ---- */
 
@@ -122,7 +129,7 @@ struct hw_mark {
 
 /* Set the durable mark before attempting a delivery whose holders have crashed; it is
  * cleared by settle (is_marked). */
-HW_MUST_USE enum hw_status hw_ledger_mark(struct hw_ledger *l, struct hw_mark *m, uint32_t w, uint64_t n,
-                                          hw_mark_cb cb);
+HW_MUST_USE enum hw_status hw_ledger_mark(struct hw_ledger *l, struct hw_mark *m, uint32_t w,
+                                          uint64_t n, hw_mark_cb cb);
 
 #endif

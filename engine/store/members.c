@@ -11,17 +11,14 @@
 #include "store/members.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "hookwheel/alloc.h"
 #include "redis/scripts.h"
+#include "store/process.h"
 
 enum {
-    PROCESS_MAX = 128,
-    GAP_MAX_MS = 2 * HW_BEAT_EVERY_MS /* a longer pause between two looks was not watched */
-};
+    GAP_MAX_MS = 2 * HW_BEAT_EVERY_MS
+}; /* a longer pause between two looks was not watched */
 
 enum state { STATE_OUT, STATE_JOINING, STATE_IN, STATE_REFUSED, STATE_LEAVING, STATE_LEFT };
 
@@ -38,19 +35,19 @@ struct hw_members {
     struct hw_store *store;
     enum state state;
     bool is_up;
-    bool is_back;          /* the next good beat is the first on a new connection */
+    bool is_back; /* the next good beat is the first on a new connection */
     uint64_t epoch;
     char candidate[HW_INSTANCE_CHARS + 1]; /* the id that join was sent with */
-    char process[PROCESS_MAX];             /* which process of which machine we are */
+    char process[HW_PROCESS_MAX];          /* which process of which machine we are */
     char *consumer;                        /* owned */
     struct hw_wheel_entry timer;
     struct hw_redis_req beat_req;
     struct hw_command beat_command;
     bool is_beating;
-    hw_mono_ms beat_sent;   /* the one under way */
-    hw_mono_ms confirmed;   /* sending time of the newest one answered; 0: none */
-    hw_mono_ms looked;      /* when the peers' beats were last seen; 0: not on this connection */
-    struct peer *peers;     /* owned */
+    hw_mono_ms beat_sent; /* the one under way */
+    hw_mono_ms confirmed; /* sending time of the newest one answered; 0: none */
+    hw_mono_ms looked;    /* when the peers' beats were last seen; 0: not on this connection */
+    struct peer *peers;   /* owned */
     size_t n_peers, peers_cap;
     unsigned n_live, rank;
     struct hw_redis_req take_req;
@@ -58,7 +55,7 @@ struct hw_members {
     bool is_taking;
     char taking[HW_INSTANCE_CHARS + 1];
     char taking_why[64];
-    struct hw_hold *holds;     /* owned, for the view */
+    struct hw_hold *holds; /* owned, for the view */
     size_t holds_cap;
     struct hw_orphan *orphans; /* owned, for the view */
     size_t orphans_cap;
@@ -68,84 +65,10 @@ struct hw_members {
     void *leave_data;
 };
 
-/* ---- which process is it ---- */
-
-static bool read_line(const char *path, char *out, size_t size)
-{
-    FILE *f = fopen(path, "re");
-    bool ok = f != NULL && fgets(out, (int)size, f) != NULL;
-
-    if (f != NULL)
-        fclose(f);
-    if (ok)
-        out[strcspn(out, "\n")] = '\0';
-    return ok;
-}
-
-/* Field 22 of /proc/<pid>/stat, since a pid is used again; false: no such process, or it is a
- * zombie. */
-static bool process_start(long pid, unsigned long long *start)
-{
-    char path[64], line[1024], state;
-    const char *rest;
-
-    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-    if (!read_line(path, line, sizeof line) || (rest = strrchr(line, ')')) == NULL)
-        return false;
-    return sscanf(rest + 1,
-                  " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                  &state, start) == 2 &&
-           state != 'Z' && state != 'X';
-}
-
-/* "boot:namespace:" — pids mean the same where this is the same. */
-static bool machine(char *out, size_t size)
-{
-    char boot[64];
-    struct stat ns;
-
-    if (!read_line("/proc/sys/kernel/random/boot_id", boot, sizeof boot) ||
-        stat("/proc/self/ns/pid", &ns) != 0)
-        return false;
-    snprintf(out, size, "%.40s:%llu:", boot, (unsigned long long)ns.st_ino);
-    return true;
-}
-
-static void who_am_i(char *out, size_t size)
-{
-    char where[PROCESS_MAX];
-    unsigned long long start;
-
-    if (machine(where, sizeof where) && process_start((long)getpid(), &start))
-        snprintf(out, size, "%.90s%ld:%llu", where, (long)getpid(), start);
-    else
-        snprintf(out, size, "-"); /* no /proc: judged by its beat alone */
-}
-
-/* Is it certain that this process is no more?  Only its own machine can tell. */
-static bool process_is_gone(const struct hw_members *m, struct hw_slice process)
-{
-    char text[PROCESS_MAX];
-    const char *colon = strchr(m->process, ':');
-    size_t where;
-    long pid;
-    unsigned long long start, now;
-
-    if (colon == NULL || (colon = strchr(colon + 1, ':')) == NULL || process.len >= sizeof text)
-        return false;
-    where = (size_t)(colon + 1 - m->process);
-    if (process.len <= where || memcmp(process.data, m->process, where) != 0)
-        return false;
-    memcpy(text, process.data, process.len);
-    text[process.len] = '\0';
-    if (sscanf(text + where, "%ld:%llu", &pid, &start) != 2)
-        return false;
-    return !process_start(pid, &now) || now != start;
-}
-
 /* ---- small things ---- */
 
-static void trouble(struct hw_members *m, enum hw_redis_trouble what, const struct hw_cause *cause)
+static void trouble(struct hw_members *m, enum hw_redis_trouble what,
+                    const struct hw_cause *cause)
 {
     m->options.events->on_trouble(m->options.data, what, cause);
 }
@@ -277,7 +200,8 @@ static struct peer *find_peer(struct hw_members *m, const char *id)
     return p;
 }
 
-static void look_at_beats(struct hw_members *m, const struct hw_reply *beats, uint64_t watched_ms)
+static void look_at_beats(struct hw_members *m, const struct hw_reply *beats,
+                          uint64_t watched_ms)
 {
     char id[HW_INSTANCE_CHARS + 1];
 
@@ -303,7 +227,7 @@ static void look_at_processes(struct hw_members *m, const struct hw_reply *proce
         for (size_t k = 0; k < m->n_peers; k++) {
             struct peer *p = &m->peers[k];
             if (strcmp(p->id, id) == 0 && p->silent_ms > 0 && !p->is_gone)
-                p->is_gone = process_is_gone(m, processes->items[i + 1].text);
+                p->is_gone = hw_process_is_gone(m->process, processes->items[i + 1].text);
         }
     }
 }
@@ -362,8 +286,8 @@ static void take_over(struct hw_members *m, const struct peer *p)
     hw_store_eval(m->store, &m->take_command, &hw_script_take_over, NULL, NULL);
     hw_command_str(&m->take_command, p->id);
     hw_command_u64(&m->take_command, p->beat);
-    m->is_taking = hw_redis_send(m->store->work, &m->take_req, &m->take_command,
-                                 on_taken_over) == HW_OK;
+    m->is_taking =
+        hw_redis_send(m->store->work, &m->take_req, &m->take_command, on_taken_over) == HW_OK;
 }
 
 static void take_over_first_dead(struct hw_members *m)
@@ -498,7 +422,8 @@ static void on_timer(struct hw_wheel_entry *e)
 
 /* ---- life ---- */
 
-enum hw_status hw_members_open(struct hw_members **out, const struct hw_members_options *options,
+enum hw_status hw_members_open(struct hw_members **out,
+                               const struct hw_members_options *options,
                                struct hw_cause *cause)
 {
     struct hw_members *m = hw_calloc(1, sizeof *m);
@@ -508,7 +433,7 @@ enum hw_status hw_members_open(struct hw_members **out, const struct hw_members_
     m->options = *options;
     m->store = options->store;
     m->n_live = 1;
-    who_am_i(m->process, sizeof m->process);
+    hw_process_self(m->process);
     hw_wheel_entry_init(&m->timer, on_timer);
     hw_command_init(&m->beat_command);
     hw_command_init(&m->take_command);

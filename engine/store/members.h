@@ -17,8 +17,9 @@
 #include "store/keys.h"
 
 #define HW_BEAT_EVERY_MS 500
-#define HW_BEAT_LAPSE_MS 10000      /* silent for so long: dead */
-#define HW_BEAT_MAY_START_MS 5000   /* own last confirmed beat older than this: start no attempt */
+#define HW_BEAT_LAPSE_MS 10000 /* silent for so long: dead */
+#define HW_BEAT_MAY_START_MS                                                                  \
+    5000 /* own last confirmed beat older than this: start no attempt */
 
 struct hw_members;
 
@@ -34,9 +35,9 @@ struct hw_hold {
 
 /* As of the last beat; arrays are borrowed for the callback. */
 struct hw_members_view {
-    unsigned n_live;         /* instances, this one included */
-    unsigned rank;           /* of this one among them, 0 .. n_live-1 */
-    uint64_t registry_total; /* rises with every change of any webhook */
+    unsigned n_live;             /* instances, this one included */
+    unsigned rank;               /* of this one among them, 0 .. n_live-1 */
+    uint64_t registry_total;     /* rises with every change of any webhook */
     const struct hw_hold *holds; /* Retry-After holds in force, of all instances */
     size_t n_holds;
     const struct hw_orphan *orphans; /* whose work waits to be adopted */
@@ -60,7 +61,8 @@ struct hw_members_events {
     /* Another instance was taken over by us (for the log). */
     void (*on_takeover)(void *data, const char *id, const char *why);
     /* Redis refuses our beat (for readiness and the log); comes at each try. */
-    void (*on_trouble)(void *data, enum hw_redis_trouble trouble, const struct hw_cause *cause);
+    void (*on_trouble)(void *data, enum hw_redis_trouble trouble,
+                       const struct hw_cause *cause);
 };
 
 struct hw_members_options {
@@ -72,7 +74,8 @@ struct hw_members_options {
     void *data;
 };
 
-HW_MUST_USE enum hw_status hw_members_open(struct hw_members **out, const struct hw_members_options *options,
+HW_MUST_USE enum hw_status hw_members_open(struct hw_members **out,
+                                           const struct hw_members_options *options,
                                            struct hw_cause *cause);
 
 /* From the work connection's on_up and on_down. */

@@ -27,16 +27,16 @@ struct hw_registry {
     struct hw_registry_options options;
     struct hw_store *store;
     struct hw_subscriptions subscriptions;
-    struct hw_map ids;    /* of struct known_id */
-    uint64_t total;       /* sum of the versions in memory */
+    struct hw_map ids; /* of struct known_id */
+    uint64_t total;    /* sum of the versions in memory */
     bool is_loaded;
-    bool is_load_asked;   /* on_loaded is owed */
+    bool is_load_asked; /* on_loaded is owed */
     bool is_syncing;
     bool must_sync_again; /* asked while one was under way */
     struct hw_wheel_entry retry;
     struct hw_redis_req req;
     struct hw_command command;
-    char **names;         /* owned: accounts to be read */
+    char **names; /* owned: accounts to be read */
     size_t n_names, names_cap, next_name, n_asked;
 };
 
@@ -298,7 +298,8 @@ static bool list_differing(struct hw_registry *r, const struct hw_reply *version
         struct hw_slice name = versions->items[i].text;
         uint64_t version = (uint64_t)hw_reply_int(&versions->items[i + 1], 0);
         struct hw_account *a = hw_subscriptions_account(&r->subscriptions, name);
-        if (!hw_slice_is(name, "*") && (a == NULL || a->version != version) && !add_name(r, name))
+        if (!hw_slice_is(name, "*") && (a == NULL || a->version != version) &&
+            !add_name(r, name))
             return false;
     }
     return true;
@@ -430,9 +431,9 @@ static void on_delete(struct hw_redis_req *req, enum hw_redis_trouble what,
     struct hw_registry_op *op = HW_CONTAINER_OF(req, struct hw_registry_op, req);
 
     (void)cause;
-    changed(op, what != HW_REDIS_FINE          ? HW_REGISTRY_UNAVAILABLE
+    changed(op, what != HW_REDIS_FINE         ? HW_REGISTRY_UNAVAILABLE
                 : hw_reply_int(reply, 0) == 1 ? HW_REGISTRY_DONE
-                                               : HW_REGISTRY_NOT_FOUND);
+                                              : HW_REGISTRY_NOT_FOUND);
 }
 
 static enum hw_status op_begin(struct hw_registry *r, struct hw_registry_op *op,
@@ -479,7 +480,8 @@ enum hw_status hw_registry_create(struct hw_registry *r, struct hw_registry_op *
 }
 
 enum hw_status hw_registry_delete(struct hw_registry *r, struct hw_registry_op *op,
-                                  const struct hw_webhook *wh, hw_unix_ms now, hw_registry_cb cb)
+                                  const struct hw_webhook *wh, hw_unix_ms now,
+                                  hw_registry_cb cb)
 {
     enum hw_status status = op_begin(r, op, hw_slice_str(wh->account), cb);
 
@@ -496,7 +498,8 @@ enum hw_status hw_registry_delete(struct hw_registry *r, struct hw_registry_op *
 /* ---- life ---- */
 
 enum hw_status hw_registry_open(struct hw_registry **out,
-                                const struct hw_registry_options *options, struct hw_cause *cause)
+                                const struct hw_registry_options *options,
+                                struct hw_cause *cause)
 {
     struct hw_registry *r = hw_calloc(1, sizeof *r);
 

@@ -36,7 +36,8 @@ struct hw_registry_options {
     void *data;
 };
 
-HW_MUST_USE enum hw_status hw_registry_open(struct hw_registry **out, const struct hw_registry_options *options,
+HW_MUST_USE enum hw_status hw_registry_open(struct hw_registry **out,
+                                            const struct hw_registry_options *options,
                                             struct hw_cause *cause);
 
 /* Read everything (after on_joined); on_loaded follows. */
@@ -49,11 +50,12 @@ void hw_registry_catch_up(struct hw_registry *r, uint64_t total);
 /* What is in memory: struct hw_account and the look-ups are core/subscriptions.h's, which the
  * registry fills (hw_subscriptions_put).  Borrowed for the registry's life. */
 struct hw_subscriptions *hw_registry_subscriptions(struct hw_registry *r);
-struct hw_webhook *hw_registry_find_id(const struct hw_registry *r, struct hw_slice id); /* borrowed */
+struct hw_webhook *hw_registry_find_id(const struct hw_registry *r,
+                                       struct hw_slice id); /* borrowed */
 
 enum hw_registry_result {
     HW_REGISTRY_DONE,
-    HW_REGISTRY_LIMIT,      /* the account has max_webhooks already */
+    HW_REGISTRY_LIMIT, /* the account has max_webhooks already */
     HW_REGISTRY_NOT_FOUND,
     HW_REGISTRY_UNAVAILABLE /* Redis refused or is gone: unknown whether it was done */
 };
@@ -79,7 +81,8 @@ void hw_registry_op_close(struct hw_registry_op *op); /* not while under way */
 
 /* Read the account again, standing (failures, last delivery ...) included, so that what
  * the API answers is what Redis has. */
-HW_MUST_USE enum hw_status hw_registry_refresh(struct hw_registry *r, struct hw_registry_op *op,
+HW_MUST_USE enum hw_status hw_registry_refresh(struct hw_registry *r,
+                                               struct hw_registry_op *op,
                                                struct hw_slice account, hw_registry_cb cb);
 /* Store a new webhook (wh->account, wh->id; wh->w is given by Redis and is in op->w and, in
  * memory, in the registry's own object).  wh is not kept. */

@@ -79,7 +79,7 @@ static void due_free(struct due *d)
 static void free_list(struct hw_list *list)
 {
     HW_LIST_EACH_SAFE(link, list)
-        due_free(HW_CONTAINER_OF(link, struct due, link));
+    due_free(HW_CONTAINER_OF(link, struct due, link));
 }
 
 static void arm(struct due *d)
@@ -287,8 +287,9 @@ static void sweep(struct hw_schedule *s)
     hw_command_str(c, "ZRANGEBYSCORE");
     hw_command_fmt(c, "%sretry", s->store->keys.tag);
     hw_command_str(c, "-inf");
-    hw_command_fmt(c, "(%lld",
-                   (long long)(hw_loop_steady(s->store->loop) - (s->is_first_sweep ? 0 : grace)));
+    hw_command_fmt(
+        c, "(%lld",
+        (long long)(hw_loop_steady(s->store->loop) - (s->is_first_sweep ? 0 : grace)));
     hw_command_str(c, "WITHSCORES");
     hw_command_str(c, "LIMIT");
     hw_command_u64(c, 0);
@@ -360,11 +361,12 @@ static void send_postponed(struct hw_schedule *s)
 
 /* ---- claiming ---- */
 
-static void on_claim(struct hw_take *t, enum hw_redis_trouble what, const struct hw_taken *items,
-                     size_t n_items, uint64_t n_left)
+static void on_claim(struct hw_take *t, enum hw_redis_trouble what,
+                     const struct hw_taken *items, size_t n_items, uint64_t n_left)
 {
     struct hw_schedule *s = HW_CONTAINER_OF(t, struct hw_schedule, claim);
-    size_t from = what == HW_REDIS_FINE && n_left <= s->n_claiming ? s->n_claiming - n_left : 0;
+    size_t from =
+        what == HW_REDIS_FINE && n_left <= s->n_claiming ? s->n_claiming - n_left : 0;
 
     /* Refused, or beyond what fits in one answer: once more, soon or with the sweep. */
     for (size_t i = from; what == HW_REDIS_FINE && s->is_on && i < s->n_claiming; i++) {
@@ -413,7 +415,8 @@ static void on_turn(struct hw_turn_hook *hook)
 /* ---- life ---- */
 
 enum hw_status hw_schedule_open(struct hw_schedule **out,
-                                const struct hw_schedule_options *options, struct hw_cause *cause)
+                                const struct hw_schedule_options *options,
+                                struct hw_cause *cause)
 {
     struct hw_schedule *s = hw_calloc(1, sizeof *s);
 

@@ -38,7 +38,8 @@ struct hw_schedule_options {
     void *data;
 };
 
-HW_MUST_USE enum hw_status hw_schedule_open(struct hw_schedule **out, const struct hw_schedule_options *options,
+HW_MUST_USE enum hw_status hw_schedule_open(struct hw_schedule **out,
+                                            const struct hw_schedule_options *options,
                                             struct hw_cause *cause);
 
 /* Begin, or begin anew (after on_joined, on_back): at once everything overdue, then as above. */

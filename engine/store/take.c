@@ -7,9 +7,9 @@
 #include "store/ledger.h"
 
 enum {
-    TAKE_MAX = 1000,            /* a script's unpack has its bounds */
+    TAKE_MAX = 1000, /* a script's unpack has its bounds */
     TAKE_BYTES = 1024 * 1024,
-    ITEM_FIELDS = 7             /* of take.lua's reply */
+    ITEM_FIELDS = 7 /* of take.lua's reply */
 };
 
 void hw_take_init(struct hw_take *t)
@@ -134,7 +134,8 @@ static enum hw_status ask(struct hw_take *t, hw_take_cb cb)
         (t->items = hw_malloc((t->n_max + 1) * sizeof *t->items)) == NULL)
         status = HW_ENOMEM;
     if (status == HW_OK)
-        status = hw_redis_send(hw_ledger_store(t->ledger)->work, &t->req, &t->command, on_take);
+        status =
+            hw_redis_send(hw_ledger_store(t->ledger)->work, &t->req, &t->command, on_take);
     t->is_busy = status == HW_OK;
     if (status != HW_OK) {
         hw_free(t->items);
@@ -143,8 +144,8 @@ static enum hw_status ask(struct hw_take *t, hw_take_cb cb)
     return status;
 }
 
-enum hw_status hw_ledger_refill(struct hw_ledger *l, struct hw_take *t, uint32_t w, unsigned max,
-                                hw_take_cb cb)
+enum hw_status hw_ledger_refill(struct hw_ledger *l, struct hw_take *t, uint32_t w,
+                                unsigned max, hw_take_cb cb)
 {
     begin(l, t, max, "refill");
     t->is_refill = true;
@@ -163,7 +164,8 @@ enum hw_status hw_ledger_take_parked(struct hw_ledger *l, struct hw_take *t, uin
 }
 
 static enum hw_status ask_keys(struct hw_ledger *l, struct hw_take *t, const char *mode,
-                               const struct hw_delivery_key *keys, size_t n_keys, hw_take_cb cb)
+                               const struct hw_delivery_key *keys, size_t n_keys,
+                               hw_take_cb cb)
 {
     begin(l, t, n_keys, mode);
     for (size_t i = 0; i < n_keys && i < TAKE_MAX; i++)
@@ -173,7 +175,8 @@ static enum hw_status ask_keys(struct hw_ledger *l, struct hw_take *t, const cha
 }
 
 enum hw_status hw_ledger_claim(struct hw_ledger *l, struct hw_take *t,
-                               const struct hw_delivery_key *keys, size_t n_keys, hw_take_cb cb)
+                               const struct hw_delivery_key *keys, size_t n_keys,
+                               hw_take_cb cb)
 {
     return ask_keys(l, t, "claim", keys, n_keys, cb);
 }

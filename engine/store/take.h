@@ -50,7 +50,7 @@ struct hw_take {
     struct hw_command command;
     hw_take_cb cb;
     hw_owned_cb owned_cb;
-    uint32_t w;             /* refill, parked: of this webhook */
+    uint32_t w; /* refill, parked: of this webhook */
     bool is_refill;
     bool is_busy;           /* between the call and cb */
     struct hw_taken *items; /* owned while busy */
@@ -64,19 +64,19 @@ void hw_take_close(struct hw_take *t); /* not while busy */
  * `max` deliveries and about 1 MiB of records, but always at least one where there is one. */
 
 /* The oldest of those that wait in Redis for w. */
-HW_MUST_USE enum hw_status hw_ledger_refill(struct hw_ledger *l, struct hw_take *t, uint32_t w, unsigned max,
-                                            hw_take_cb cb);
+HW_MUST_USE enum hw_status hw_ledger_refill(struct hw_ledger *l, struct hw_take *t, uint32_t w,
+                                            unsigned max, hw_take_cb cb);
 /* Some of those parked for w, whenever due (a webhook was disabled or deleted). */
-HW_MUST_USE enum hw_status hw_ledger_take_parked(struct hw_ledger *l, struct hw_take *t, uint32_t w,
-                                                 unsigned max, hw_take_cb cb);
+HW_MUST_USE enum hw_status hw_ledger_take_parked(struct hw_ledger *l, struct hw_take *t,
+                                                 uint32_t w, unsigned max, hw_take_cb cb);
 /* These parked ones (schedule.h does it), at most 1,000; what is no longer parked is not
  * among the items, and the last n_left keys were not looked at. */
 HW_MUST_USE enum hw_status hw_ledger_claim(struct hw_ledger *l, struct hw_take *t,
                                            const struct hw_delivery_key *keys, size_t n_keys,
                                            hw_take_cb cb);
 /* Some of what a dead or departed instance held. */
-HW_MUST_USE enum hw_status hw_ledger_adopt(struct hw_ledger *l, struct hw_take *t, const char *orphan,
-                                           unsigned max, hw_take_cb cb);
+HW_MUST_USE enum hw_status hw_ledger_adopt(struct hw_ledger *l, struct hw_take *t,
+                                           const char *orphan, unsigned max, hw_take_cb cb);
 /* These that are ours already but that we do not know (after hw_ledger_owned); at most
  * 1,000, and the last n_left keys were not looked at. */
 HW_MUST_USE enum hw_status hw_ledger_load(struct hw_ledger *l, struct hw_take *t,
@@ -86,6 +86,7 @@ HW_MUST_USE enum hw_status hw_ledger_load(struct hw_ledger *l, struct hw_take *t
 /* All that Redis says is ours, told in one call: for comparing with what is in memory after
  * on_back.  Ask when everything sent before is answered (settles resumed, no take under
  * way), and while it runs accept and take nothing. */
-HW_MUST_USE enum hw_status hw_ledger_owned(struct hw_ledger *l, struct hw_take *t, hw_owned_cb cb);
+HW_MUST_USE enum hw_status hw_ledger_owned(struct hw_ledger *l, struct hw_take *t,
+                                           hw_owned_cb cb);
 
 #endif

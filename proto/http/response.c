@@ -264,7 +264,9 @@ static enum hw_status response_feed_head(struct hw_response *r, struct hw_slice 
         return status;
     if (!r->has_head && r->parser.status_code < 200)
         return response_end_interim(r);
-    if (!r->has_head || n_read != whole.len)
+    if (n_read != whole.len)
+        r->has_head = false;
+    if (!r->has_head)
         return hw_cause_set(r->cause, HW_EPROTO, HW_ORIGIN_US, 0,
                             "the head of the response is malformed");
     hw_head_start(&r->lines, 0); /* the trailers use its in_value */

@@ -154,7 +154,8 @@ CASE(dead_consumers_entries_come_one_at_a_time)
 
     begin(&w, &n);
     add(&w, 5);
-    cli_int(&w, "XREADGROUP GROUP hookwheel test-0123456789abcdefghjkmnpqrs COUNT 3 STREAMS hw:events >");
+    cli_int(&w, "XREADGROUP GROUP hookwheel test-0123456789abcdefghjkmnpqrs COUNT 3 STREAMS "
+                "hw:events >");
     cli_int(&w, "XREADGROUP GROUP hookwheel somebody COUNT 1 STREAMS hw:events >");
     node_open_ingest(&n);
     RUN_UNTIL(&w, n.n_entries == 5);
@@ -162,7 +163,8 @@ CASE(dead_consumers_entries_come_one_at_a_time)
     CHECK_INT(n.n_batches, ==, 5);
     RUN_UNTIL(&w, cli_int(&w, "XLEN hw:events") == 0);
     CHECK_INT(cli_int(&w, "EXISTS " T "marks"), ==, 0);
-    CHECK_INT(cli_int(&w, "XINFO CONSUMERS hw:events hookwheel"), ==, 1); /* the dead are forgotten */
+    CHECK_INT(cli_int(&w, "XINFO CONSUMERS hw:events hookwheel"), ==,
+              1); /* the dead are forgotten */
     end(&w, &n);
 }
 

@@ -3,7 +3,8 @@
 
 #define T "hw:{s0}:"
 
-static struct hw_settle_what what_of(enum hw_settle_kind kind, uint32_t w, uint64_t n, unsigned token)
+static struct hw_settle_what what_of(enum hw_settle_kind kind, uint32_t w, uint64_t n,
+                                     unsigned token)
 {
     return (struct hw_settle_what){ .kind = kind,
                                     .w = w,
@@ -62,7 +63,9 @@ CASE(accept_makes_events_and_deliveries)
 {
     struct world w;
     struct node n;
-    struct hw_accept_target targets[] = { { .w = 3 }, { .w = 5, .to_wait = true }, { .w = 3 } };
+    struct hw_accept_target targets[] = { { .w = 3 },
+                                          { .w = 5, .to_wait = true },
+                                          { .w = 3 } };
     struct hw_accept_event events[3];
     long long ms;
 
@@ -269,11 +272,12 @@ CASE(accept_in_parts)
         for (uint32_t k = 0; k < FAN; k++)
             targets[i][k] = (struct hw_accept_target){ .w = 1 + ((uint32_t)i + k) % 40,
                                                        .to_wait = i % 7 == 0 };
-        events[i] = (struct hw_accept_event){ .entry = node_entry(&n, "a"),
-                                              .account = i % 2 ? HW_SLICE("odd") : HW_SLICE("even"),
-                                              .record = HW_SLICE(RECORD),
-                                              .targets = targets[i],
-                                              .n_targets = FAN };
+        events[i] =
+            (struct hw_accept_event){ .entry = node_entry(&n, "a"),
+                                      .account = i % 2 ? HW_SLICE("odd") : HW_SLICE("even"),
+                                      .record = HW_SLICE(RECORD),
+                                      .targets = targets[i],
+                                      .n_targets = FAN };
     }
     CHECK_INT(node_accept(&n, events, N), ==, HW_REDIS_FINE);
     uint64_t last[41] = { 0 };
@@ -356,7 +360,8 @@ CASE(history_is_bounded)
     memset(all, 0, sizeof all);
     for (uint64_t i = 0; i < 130; i++) {
         struct hw_settle_what what = what_of(HW_SETTLE_DELIVERED, 7, i + 1, 0);
-        CHECK_INT(hw_ledger_settle(n.ledger, &all[i].settle, &what, on_settling_done), ==, HW_OK);
+        CHECK_INT(hw_ledger_settle(n.ledger, &all[i].settle, &what, on_settling_done), ==,
+                  HW_OK);
     }
     CHECK_INT(hw_ledger_n_unsettled(n.ledger), ==, 130);
     RUN_UNTIL(&w, hw_ledger_n_unsettled(n.ledger) == 0);
@@ -518,7 +523,8 @@ CASE(dead_letters_are_bounded)
         struct hw_settle_what what = dead_what(7, i + 1, 0);
         what.is_counted = false;
         what.ended_ms = 1700000000000 + (hw_unix_ms)i;
-        CHECK_INT(hw_ledger_settle(n.ledger, &all[i].settle, &what, on_settling_done), ==, HW_OK);
+        CHECK_INT(hw_ledger_settle(n.ledger, &all[i].settle, &what, on_settling_done), ==,
+                  HW_OK);
     }
     RUN_UNTIL(&w, hw_ledger_n_unsettled(n.ledger) == 0);
     CHECK_INT(cli_int(&w, "ZCARD " T "dead:7"), ==, 100);
@@ -604,7 +610,8 @@ CASE(settle_is_sent_again_after_a_lost_connection)
     memset(all, 0, sizeof all);
     for (uint64_t i = 0; i < 10; i++) {
         struct hw_settle_what what = what_of(HW_SETTLE_DELIVERED, 7, i + 1, 0);
-        CHECK_INT(hw_ledger_settle(n.ledger, &all[i].settle, &what, on_settling_done), ==, HW_OK);
+        CHECK_INT(hw_ledger_settle(n.ledger, &all[i].settle, &what, on_settling_done), ==,
+                  HW_OK);
         if (i == 4) { /* these five go out, and their answer is cut off */
             uv_run(&w.uv, UV_RUN_NOWAIT);
             redisFree(w.cli);
@@ -744,7 +751,8 @@ CASE(take_parked_takes_what_is_not_due)
         struct hw_settle_what what = parked_what(7, i, 0);
         CHECK_INT(node_settle(&n, &what), ==, HW_SETTLED);
     }
-    taking_begin(&t); /* one of them is being attempted: its state is there, but it is not parked */
+    taking_begin(
+        &t); /* one of them is being attempted: its state is there, but it is not parked */
     CHECK_INT(hw_ledger_claim(n.ledger, &t.take, &key, 1, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     taking_begin(&t);

@@ -35,7 +35,8 @@ CASE(joins_and_leaves)
     CHECK_INT(cli_int(&w, "HEXISTS hw:{s0}:inst %s", n.store.instance), ==, 1);
     CHECK_CONTAINS(hw_members_consumer(n.members), n.store.instance);
     CHECK(hw_members_may_start(n.members, hw_loop_now(&w.loop)));
-    CHECK(!hw_members_may_start(n.members, hw_loop_now(&w.loop) + HW_BEAT_MAY_START_MS + 1000));
+    CHECK(
+        !hw_members_may_start(n.members, hw_loop_now(&w.loop) + HW_BEAT_MAY_START_MS + 1000));
     RUN_UNTIL(&w, n.n_beats >= 3);
     CHECK_INT(n.view.n_live, ==, 1);
     CHECK_INT(n.view.rank, ==, 0);
@@ -187,14 +188,14 @@ CASE(epoch_fences_the_old_connection)
     CHECK_STR(n.store.instance, id);
     CHECK_INT(n.n_joined, ==, 1);
     CHECK_STR(cli_text(&w, "HGET hw:{s0}:inst %s", id), n.store.epoch);
-    CHECK_INT(atoi(n.store.epoch), >, 1);
+    CHECK_INT(strtol(n.store.epoch, NULL, 10), >, 1);
     /* What the old connection may have left in a socket is refused. */
-    redisReply *reply = redisCommand(
-        w.cli, "EVAL %s 1 hw:{s0}:inst hw:{s0}: %s 1 e:1-1",
-        "local known = redis.call('HGET', KEYS[1], ARGV[2]) "
-        "if not known or tonumber(known) > tonumber(ARGV[3]) then "
-        "return redis.error_reply('FENCED') end return 1",
-        id);
+    redisReply *reply =
+        redisCommand(w.cli, "EVAL %s 1 hw:{s0}:inst hw:{s0}: %s 1 e:1-1",
+                     "local known = redis.call('HGET', KEYS[1], ARGV[2]) "
+                     "if not known or tonumber(known) > tonumber(ARGV[3]) then "
+                     "return redis.error_reply('FENCED') end return 1",
+                     id);
     CHECK_INT(reply->type, ==, REDIS_REPLY_ERROR);
     freeReplyObject(reply);
     node_end(&n);

@@ -4,22 +4,6 @@
 
 #define T "hw:{s0}:"
 
-static struct hw_webhook *make_webhook(const char *account, const char *id)
-{
-    struct hw_webhook *wh = hw_webhook_new();
-    struct hw_url_rules rules = { false, false };
-
-    CHECK_NOT_NULL(wh);
-    snprintf(wh->id, sizeof wh->id, "%s", id);
-    wh->account = hw_strdup(account);
-    CHECK_INT(hw_url_parse(&wh->url, HW_SLICE("https://example.com/hook"), &rules, NULL), ==, HW_OK);
-    hw_sign_secret_make(wh->secret);
-    CHECK_INT(hw_sign_key_parse(&wh->key, hw_slice_str(wh->secret), NULL), ==, HW_OK);
-    wh->max_in_flight = 8;
-    wh->created_ms = wh->updated_ms = 1700000000000;
-    return wh;
-}
-
 static int n_ops_done;
 static enum hw_registry_result op_result;
 
@@ -53,7 +37,8 @@ static enum hw_registry_result refresh(struct node *n, const char *account)
     int before = n_ops_done;
 
     hw_registry_op_init(&op);
-    CHECK_INT(hw_registry_refresh(n->registry, &op, hw_slice_str(account), on_op_done), ==, HW_OK);
+    CHECK_INT(hw_registry_refresh(n->registry, &op, hw_slice_str(account), on_op_done), ==,
+              HW_OK);
     RUN_UNTIL(n->world, n_ops_done == before + 1);
     hw_registry_op_close(&op);
     return op_result;
@@ -65,8 +50,9 @@ static enum hw_registry_result delete_one(struct node *n, const struct hw_webhoo
     int before = n_ops_done;
 
     hw_registry_op_init(&op);
-    CHECK_INT(hw_registry_delete(n->registry, &op, wh, hw_loop_unix(&n->world->loop), on_op_done), ==,
-              HW_OK);
+    CHECK_INT(
+        hw_registry_delete(n->registry, &op, wh, hw_loop_unix(&n->world->loop), on_op_done),
+        ==, HW_OK);
     RUN_UNTIL(n->world, n_ops_done == before + 1);
     hw_registry_op_close(&op);
     return op_result;

@@ -151,7 +151,8 @@ CASE(no_room_means_later)
     RUN_UNTIL(&w, n.n_due_asked >= 5);
     run_for(&w, 100);
     CHECK_INT(n.n_claims, ==, 0);
-    CHECK_INT(cli_int(&w, "ZCOUNT " T "retry %lld +inf", (long long)hw_loop_steady(&w.loop)), ==, 5);
+    CHECK_INT(cli_int(&w, "ZCOUNT " T "retry %lld +inf", (long long)hw_loop_steady(&w.loop)),
+              ==, 5);
     n.due_delay_ms = 0;
     RUN_UNTIL_MS(&w, n.n_claims == 5, 1500);
     node_end(&n);

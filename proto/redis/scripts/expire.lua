@@ -1,4 +1,4 @@
--- expire: dead letters and late records that are too old, and late ones beyond the bound.
+-- expire: dead letters that are too old, and late records beyond the bound.
 -- (What was delivered at the first attempt is looked at by age in the engine.)
 --
 -- KEYS  <tag>inst
@@ -17,6 +17,30 @@ local late, lates, dead = tag .. 'late:' .. w, tag .. 'lates:' .. w, tag .. 'dea
 if #ARGV > 8 then
     redis.call('HDEL', tag .. 'hist:' .. w, unpack(ARGV, 9))
 end
+
+-- settle trims hist as n grows; one that was delivered long after those behind it comes too late
+-- for that.  Where there are such, a look at some of hist, from anywhere.
+local function drop_stragglers()
+    local hist = tag .. 'hist:' .. w
+    if redis.call('HLEN', hist) <= history_max + 100 then
+        return
+    end
+    local waiting = redis.call('XRANGE', tag .. 'wait:' .. w, '-', '+', 'COUNT', 1)[1]
+    local front = waiting and tonumber(string.match(waiting[1], '^%d+'))
+        or tonumber(redis.call('HGET', tag .. 'seq', w) or 0)
+    local page = redis.call('HSCAN', hist, redis.call('TIME')[2], 'COUNT', max)[2]
+    local going = {}
+    for i = 1, #page, 2 do
+        -- What lies between is owned, or not trimmed yet.
+        if tonumber(page[i]) < front - history_max - 20000 then
+            going[#going + 1] = page[i]
+        end
+    end
+    if #going > 0 and #going < 7000 then
+        redis.call('HDEL', hist, unpack(going))
+    end
+end
+drop_stragglers()
 
 local function drop(list)
     if #list == 0 then
