@@ -129,6 +129,7 @@ static enum hw_status open_client(struct hw_engine *e, struct hw_cause *cause)
         .rules = &e->address_rules,
         .metrics = &e->metrics,
         .timeout_ms = e->config.timeout_ms,
+        .allow_http_localhost = e->config.allow_http_localhost,
         .max_connections = e->config.max_in_flight + (size_t)e->config.max_in_flight / 4 + 16,
         .dns_servers = e->config.dns_servers,
         .hosts_file = e->config.hosts_file,
@@ -289,15 +290,17 @@ static enum hw_status open_api(struct hw_engine *e, struct hw_cause *cause)
         .metrics = &e->metrics,
         .backend = &e->backing.backend,
     };
-    enum hw_status status = hw_api_open(&e->api, &e->loop, &options, cause);
 
-    if (status != HW_OK)
-        return status;
+    return hw_api_open(&e->api, &e->loop, &options, cause);
+}
+
+/* Once nothing can fail any more: who reads it may rely on it. */
+static void tell_doors(struct hw_engine *e)
+{
     if (e->config.listen != NULL)
         tell_listening(e, "api", e->config.listen, hw_api_port(e->api));
     if (e->config.ops_listen != NULL)
         tell_listening(e, "ops", e->config.ops_listen, hw_api_ops_port(e->api));
-    return HW_OK;
 }
 
 static enum hw_status start_embedded(struct hw_engine *e, struct hw_cause *cause)
@@ -363,6 +366,7 @@ enum hw_status hw_engine_start(struct hw_engine *e, struct hw_cause *cause)
     if ((status = connect_redis(e, cause)) != HW_OK)
         return status;
     e->phase = HW_ENGINE_STARTED;
+    tell_doors(e);
     return HW_OK;
 }
 

@@ -267,8 +267,6 @@ static void on_rejected(void *data, struct hw_stream_id entry, enum hw_entry_rea
     hw_mono_ms now = hw_loop_now(&e->loop);
     char id[48];
 
-    if (reason == HW_ENTRY_POISON)
-        e->metrics.events_rejected[reason]++;
     e->n_rejected_untold++;
     if (e->rejected_told_at != 0 && now < e->rejected_told_at + REJECTED_TOLD_EVERY_MS)
         return;

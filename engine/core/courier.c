@@ -101,6 +101,8 @@ static bool restore(struct hw_delivery *d, struct hw_slice state)
     if (!hw_history_unpack(&h, state))
         return false;
     d->created_ms = h.created_ms;
+    d->last_attempt_ms = h.last_attempt_ms;
+    d->response_code = h.response_code;
     d->schedule_from = h.schedule_from;
     d->is_uncounted = h.is_uncounted;
     return hw_buf_append_slice(&d->log, h.log) == HW_OK;
@@ -167,9 +169,9 @@ static enum hw_status pack_state(struct hw_delivery *d, const struct hw_attempt 
         .is_uncounted = d->is_uncounted,
         .created_ms = d->created_ms,
         .updated_ms = now,
-        .last_attempt_ms = last ? last->started_ms : 0,
+        .last_attempt_ms = last ? last->started_ms : d->last_attempt_ms,
         .next_attempt_ms = d->verdict.kind == HW_VERDICT_AGAIN ? now + (hw_unix_ms)d->verdict.delay_ms : 0,
-        .response_code = last ? last->response_code : 0,
+        .response_code = last ? last->response_code : d->response_code,
         .failure = d->verdict.failure,
         .phase = d->verdict.phase,
         .message = message,

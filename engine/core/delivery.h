@@ -96,6 +96,8 @@ struct hw_delivery {
     uint64_t n;
     uint64_t stamp_us;
     hw_unix_ms created_ms;
+    hw_unix_ms last_attempt_ms;    /* of those before it became ours; 0: none */
+    int response_code;             /* of that one; 0: none */
     unsigned attempts;             /* finished ones, ever; the token that settle checks */
     unsigned schedule_from;        /* attempts when the present schedule began */
     unsigned crashes;              /* owners that died with it in hand */

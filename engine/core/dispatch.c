@@ -22,8 +22,7 @@ enum {
     LATE_PART = 8,
     REFILL_MAX = 128,
     RETRY_TURN = 4,                /* one start in four is offered to due retries first */
-    DONE_FADES_MS = 100,
-    KEEPS_UP_LEVEL = 32,           /* more than 320 outcomes a second */
+    SILENT_MS = 100,               /* without an outcome for so long, an endpoint is not waited for */
     BURST_MS = 100
 };
 
@@ -180,8 +179,10 @@ enum hw_status hw_dispatch_add(struct hw_dispatch *d, struct hw_endpoint *e,
     if (hw_map_add(&d->deliveries, &delivery->by_key, key) != HW_OK)
         return HW_ENOMEM;
     delivery->endpoint = e;
-    if (e->n_in_memory++ == 0)
+    if (e->n_in_memory++ == 0) {
         d->n_busy++;
+        e->heard_at = d->wheel->now;
+    }
     return HW_OK;
 }
 
@@ -416,22 +417,14 @@ bool hw_endpoint_has_backlog(const struct hw_endpoint *e)
     return hw_list_is_linked(&e->in_backlogged);
 }
 
-static double faded(const struct hw_endpoint *e, hw_mono_ms now)
-{
-    double age = now > e->done_at ? (double)(now - e->done_at) : 0;
-
-    return age >= DONE_FADES_MS ? 0 : e->done_level * (1 - age / DONE_FADES_MS);
-}
-
 void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now)
 {
-    e->done_level = faded(e, now) + 1;
-    e->done_at = now;
+    e->heard_at = now;
 }
 
 bool hw_endpoint_keeps_up(const struct hw_endpoint *e, hw_mono_ms now)
 {
-    return !hw_endpoint_has_backlog(e) && e->n_first > 0 && faded(e, now) >= KEEPS_UP_LEVEL;
+    return !hw_endpoint_has_backlog(e) && e->n_first > 0 && now < e->heard_at + SILENT_MS;
 }
 
 size_t hw_endpoint_queue_max(const struct hw_endpoint *e)

@@ -61,8 +61,7 @@ struct hw_endpoint {
     bool is_refilling;             /* it has been asked for */
     bool is_emptied;               /* gone or disabled, and what was parked has been asked for */
     size_t n_coming;               /* of a batch being placed: scratch of the intake */
-    double done_level;             /* outcomes, fading away over 100 ms */
-    hw_mono_ms done_at;            /* when done_level was computed */
+    hw_mono_ms heard_at;           /* its newest outcome, or when it began to have work */
 };
 
 struct hw_dispatch {
@@ -142,9 +141,9 @@ size_t hw_endpoint_room(const struct hw_endpoint *e);
 /* How many waiting ones to fetch from Redis now; 0: none. */
 size_t hw_endpoint_wants(const struct hw_endpoint *e);
 
-/* Does it get its answers quickly, and has nothing of it moved to Redis?  Then reading the
- * stream may wait a moment for room, rather than moving work to Redis and back; for one that
- * hangs it does not wait. */
+/* Has it answered a moment ago, or had no time to yet, and has nothing of it moved to Redis?
+ * Then reading the stream may wait a moment for room, rather than moving work to Redis and
+ * back; for one that hangs it does not wait. */
 bool hw_endpoint_keeps_up(const struct hw_endpoint *e, hw_mono_ms now);
 
 /* Free endpoints without a webhook, without deliveries and with nothing left in Redis. */

@@ -105,6 +105,14 @@ static bool http_date(struct hw_slice value, hw_unix_ms now, hw_unix_ms *at)
     return true;
 }
 
+static bool is_digits(struct hw_slice value)
+{
+    for (size_t i = 0; i < value.len; i++)
+        if (value.data[i] < '0' || value.data[i] > '9')
+            return false;
+    return value.len > 0;
+}
+
 uint64_t hw_retry_after(struct hw_slice value, hw_unix_ms now)
 {
     uint64_t seconds;
@@ -112,6 +120,8 @@ uint64_t hw_retry_after(struct hw_slice value, hw_unix_ms now)
 
     if (hw_slice_u64(value, UINT64_MAX / 1000, &seconds))
         return seconds * 1000;
+    if (is_digits(value))
+        return UINT64_MAX; /* more seconds than can be counted */
     if (value.len > 0 && http_date(value, now, &at) && at > now)
         return (uint64_t)(at - now);
     return 0;

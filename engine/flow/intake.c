@@ -136,7 +136,6 @@ static void reject(struct hw_intake *in, const struct hw_ingest_entry *entry, en
         return; /* as above */
     in->n_rejects++;
     in->n_rejects_open++;
-    in->metrics->events_rejected[reason]++;
 }
 
 /* One entry: a record and an event, or a reject. */
@@ -346,7 +345,10 @@ static void on_accepted(struct hw_accept *a, enum hw_redis_trouble trouble)
 
     in->is_accepting = false;
     if (in->is_void || trouble == HW_REDIS_FENCED || trouble == HW_REDIS_GONE) {
-        /* What was taken all the same is found by comparing, or by whoever owns it now. */
+        /* What was taken all the same is found by comparing, or by whoever owns it now; a
+         * comparison may have read too early for an accept that was answered after it. */
+        if (trouble != HW_REDIS_FENCED && trouble != HW_REDIS_GONE)
+            hw_keeper_doubt(in->keeper);
         in->is_void = true;
         end_if_done(in);
         return;

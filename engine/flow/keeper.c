@@ -81,13 +81,20 @@ void hw_keeper_close(struct hw_keeper *k)
         errand_end(HW_CONTAINER_OF(link, struct errand, link));
     while ((link = hw_list_pop(&k->to_empty)) != NULL)
         hw_free(HW_CONTAINER_OF(link, struct emptying, link));
+    hw_free(k->holds);
+    k->holds = NULL;
+    k->n_holds = 0;
 }
+
+static void apply_holds(struct hw_keeper *k);
 
 void hw_keeper_activate(struct hw_keeper *k, bool active)
 {
     k->is_active = active;
-    if (active)
+    if (active) {
+        apply_holds(k); /* their webhooks are known by now */
         return;
+    }
     k->is_comparing = false;
     k->compared_cb = NULL;
 }
@@ -181,17 +188,22 @@ static bool may_ask(const struct hw_keeper *k)
 
 /* ---- refill, backlog ---- */
 
+static void bound_backlog(struct hw_keeper *k, uint32_t w, uint64_t n_waiting);
+
 static void on_refilled(struct hw_take *t, enum hw_redis_trouble trouble,
                         const struct hw_taken *items, size_t n_items, uint64_t n_left)
 {
     struct errand *e = errand_of(t);
     struct hw_keeper *k = e->keeper;
+    uint32_t w = e->w;
     struct hw_endpoint *endpoint = hw_dispatch_find(&k->courier->dispatch, e->w);
 
     take_all_in(k, items, n_items, e->write_off);
     if (endpoint != NULL && e->write_off == HW_FAILURE_NONE)
         hw_courier_refilled(k->courier, endpoint, trouble != HW_REDIS_FINE || n_left > 0);
     errand_end(e);
+    if (trouble == HW_REDIS_FINE)
+        bound_backlog(k, w, n_left);
 }
 
 static bool ask_refill(struct hw_keeper *k, uint32_t w, size_t n, enum hw_failure write_off)
@@ -214,14 +226,31 @@ void hw_keeper_refill(struct hw_keeper *k, struct hw_endpoint *endpoint, size_t 
         endpoint->is_refilling = false; /* the next beat's pump asks again */
 }
 
+static bool is_bounding(const struct hw_keeper *k, uint32_t w)
+{
+    HW_LIST_EACH(link, &k->errands)
+    {
+        const struct errand *e = HW_CONTAINER_OF(link, struct errand, link);
+        if (e->w == w && e->write_off == HW_FAILURE_BACKLOG_FULL)
+            return true;
+    }
+    return false;
+}
+
+/* The oldest of too many go, a piece at a time; the answer says how many are left. */
+static void bound_backlog(struct hw_keeper *k, uint32_t w, uint64_t n_waiting)
+{
+    if (n_waiting <= k->backlog_max || is_bounding(k, w))
+        return;
+    uint64_t over = n_waiting - k->backlog_max;
+    (void)ask_refill(k, w, over < EMPTY_MAX ? over : EMPTY_MAX, HW_FAILURE_BACKLOG_FULL);
+}
+
 void hw_keeper_on_waiting(struct hw_keeper *k, uint32_t w, uint64_t n_waiting)
 {
     if (n_waiting > 0)
         hw_courier_backlog(k->courier, w);
-    if (n_waiting > k->backlog_max) {
-        uint64_t over = n_waiting - k->backlog_max;
-        (void)ask_refill(k, w, over < EMPTY_MAX ? over : EMPTY_MAX, HW_FAILURE_BACKLOG_FULL);
-    }
+    bound_backlog(k, w, n_waiting);
 }
 
 /* ---- retries ---- */
@@ -434,9 +463,9 @@ static enum hw_status settle(struct hw_keeper *k, struct hw_task *t)
         .packed = hw_buf_slice(&d->packed),
         .ended_ms = d->ended_ms,
         .response = hw_buf_slice(&d->response),
-        /* Another instance's dead letters are not seen here: then always. */
-        .resets_failures = wh != NULL && (wh->standing.consecutive_failures > 0 ||
-                                          k->courier->dispatch.n_instances > 1),
+        /* Another instance's dead letters are not seen here, and count when it is gone too. */
+        .resets_failures =
+            wh != NULL && (wh->standing.consecutive_failures > 0 || k->has_had_company),
         .due_ms = d->again_ms,
         .body = d->attempts == 0 ? d->event->record.bytes : hw_slice(NULL, 0),
         .is_counted = may_disable && d->verdict.is_counted,
@@ -657,20 +686,48 @@ void hw_keeper_doubt(struct hw_keeper *k)
 
 /* ---- the beat ---- */
 
-static void apply_holds(struct hw_keeper *k, const struct hw_members_view *view)
+static struct hw_endpoint *endpoint_of(struct hw_keeper *k, uint32_t w)
+{
+    struct hw_webhook *wh = hw_subscriptions_find(k->courier->subscriptions, w);
+
+    return wh != NULL ? hw_dispatch_endpoint(&k->courier->dispatch, wh)
+                      : hw_dispatch_find(&k->courier->dispatch, w);
+}
+
+/* Endpoints that have nothing to send yet are held too: what comes must wait. */
+static void apply_holds(struct hw_keeper *k)
 {
     hw_unix_ms steady = hw_loop_steady(k->loop);
 
-    for (size_t i = 0; i < view->n_holds; i++) {
-        struct hw_endpoint *e = hw_dispatch_find(&k->courier->dispatch, view->holds[i].w);
-        if (e != NULL && view->holds[i].until_ms > steady)
-            hw_endpoint_hold(e, hw_loop_now(k->loop) + (uint64_t)(view->holds[i].until_ms - steady) + 1);
+    for (size_t i = 0; i < k->n_holds; i++) {
+        hw_unix_ms until = k->holds[i].until_ms;
+        struct hw_endpoint *e = until > steady ? endpoint_of(k, k->holds[i].w) : NULL;
+        if (e != NULL)
+            hw_endpoint_hold(e, hw_loop_now(k->loop) + (uint64_t)(until - steady) + 1);
     }
+}
+
+/* Without memory for them the next beat tells again. */
+static void keep_holds(struct hw_keeper *k, const struct hw_members_view *view)
+{
+    struct hw_hold *holds = NULL;
+
+    if (view->n_holds > 0) {
+        holds = hw_malloc(view->n_holds * sizeof *holds);
+        if (holds == NULL)
+            return;
+        memcpy(holds, view->holds, view->n_holds * sizeof *holds);
+    }
+    hw_free(k->holds);
+    k->holds = holds;
+    k->n_holds = view->n_holds;
 }
 
 void hw_keeper_beat(struct hw_keeper *k, const struct hw_members_view *view)
 {
-    apply_holds(k, view);
+    k->has_had_company = k->has_had_company || view->n_live > 1;
+    keep_holds(k, view);
+    apply_holds(k);
     settle_again(k);
     if (!may_ask(k))
         return;

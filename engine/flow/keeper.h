@@ -29,6 +29,9 @@ struct hw_keeper {
     struct hw_list unsettled;       /* tasks whose outcome could not be handed over */
     struct hw_list to_empty;        /* webhooks whose parked deliveries are to be written off */
     uint64_t n_untold_holds;        /* of a Retry-After that other instances will not hear of */
+    struct hw_hold *holds;          /* owned: in force as of the last beat */
+    size_t n_holds;
+    bool has_had_company;           /* other instances were seen: they count failures too */
     bool is_active;                 /* owning and loaded: may take */
     bool is_comparing;              /* after a reconnect, until both sides are the same */
     bool must_compare;              /* something is ours in Redis that could not be put in memory */

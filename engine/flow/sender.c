@@ -1,5 +1,5 @@
 /*
- * start      body pieces, signature over them, head -> hw_client_post
+ * start      hw_client_post; when the attempt begins: body pieces, signature over them, head
  * on_answer  the client's result becomes what is decided on (hw_attempt_result) and what is
  *            kept (hw_attempt) -> hw_courier_finished
  *
@@ -155,20 +155,31 @@ static enum hw_status write_head(struct hw_sender *s, struct hw_task *t, size_t 
     return hw_request_write(&t->head, &head);
 }
 
-static enum hw_status begin(struct hw_sender *s, struct hw_task *t)
+/* Signed with the time at which it leaves, however long it waited for a connection. */
+static enum hw_status on_begin(struct hw_client_req *req, struct hw_client_post *what)
 {
+    struct hw_task *t = HW_CONTAINER_OF(req, struct hw_task, req);
+    struct hw_sender *s = t->sender;
     const struct hw_webhook *wh = t->webhook;
     size_t n_pieces = hw_record_body(&t->delivery.event->record, wh->format_raw, wh->include_raw, t->pieces);
 
     if (write_head(s, t, n_pieces, hw_loop_unix(s->loop)) != HW_OK)
         return HW_ENOMEM;
+    what->head = hw_buf_slice(&t->head);
+    for (size_t i = 0; i < n_pieces; i++)
+        what->body[i] = t->pieces[i];
+    what->n_body = n_pieces;
+    return HW_OK;
+}
+
+static enum hw_status ask(struct hw_sender *s, struct hw_task *t)
+{
     struct hw_client_post post = {
-        .url = &wh->url,
-        .head = hw_buf_slice(&t->head),
-        .body = { t->pieces[0], n_pieces > 1 ? t->pieces[1] : hw_slice(NULL, 0) },
-        .n_body = n_pieces,
+        .url = &t->webhook->url,
+        .begin = on_begin,
         .keep_body_bytes = HW_HISTORY_BODY_KEEP,
     };
+
     return hw_client_post(s->client, &t->req, &post, on_answer);
 }
 
@@ -177,7 +188,7 @@ void hw_sender_start(struct hw_sender *s, struct hw_delivery *d)
     struct hw_task *t = hw_task_of(d);
 
     t->webhook = hw_webhook_hold(d->endpoint->webhook);
-    if (begin(s, t) == HW_OK)
+    if (ask(s, t) == HW_OK)
         return;
     task_end_attempt(t);
     hw_list_push_back(&s->not_begun, &t->unsent);

@@ -169,26 +169,33 @@ static void move(struct hw_client_req *req, enum hw_client_state state)
 }
 
 /* The attempt begins to use the network. */
-static void start_clock(struct hw_client_req *req)
+static enum hw_status start_clock(struct hw_client_req *req)
 {
     if (req->started_us)
-        return; /* sent again: it runs on */
+        return HW_OK; /* sent again: it runs on */
+    enum hw_status status = req->what.begin ? req->what.begin(req, &req->what) : HW_OK;
+    HW_MUST(req->what.n_body <= 2);
+    if (status != HW_OK)
+        return status;
     req->started_us = hw_loop_us();
     req->started_ms = hw_loop_unix(req->client->loop);
     hw_loop_arm(req->client->loop, &req->deadline, req->client->options.timeout_ms);
+    return HW_OK;
 }
 
 /* ---- sending ---- */
 
 static enum hw_status req_send(struct hw_client_req *req, struct hw_conn *conn)
 {
-    struct hw_slice pieces[3] = { req->what.head };
-    for (size_t i = 0; i < req->what.n_body; i++)
-        pieces[1 + i] = req->what.body[i];
-    start_clock(req);
+    enum hw_status status = start_clock(req);
     req->conn = conn;
     conn->user = req;
     move(req, HW_CLIENT_SENT);
+    if (status != HW_OK)
+        return status;
+    struct hw_slice pieces[3] = { req->what.head };
+    for (size_t i = 0; i < req->what.n_body; i++)
+        pieces[1 + i] = req->what.body[i];
     return hw_conn_send(conn, pieces, 1 + req->what.n_body, req->what.keep_body_bytes);
 }
 
@@ -204,9 +211,10 @@ static enum hw_status req_send_reused(struct hw_client_req *req, struct hw_conn 
 static size_t keep_allowed(const struct hw_client *c, const struct hw_pool_origin *o,
                            struct hw_address *kept, const struct hw_address *all, size_t n_all)
 {
+    bool is_localhost_open = c->options.allow_http_localhost && !o->target.is_tls;
     size_t n = 0;
     for (size_t i = 0; i < n_all; i++)
-        if (hw_address_allowed(c->options.rules, &all[i], !o->target.is_tls))
+        if (hw_address_allowed(c->options.rules, &all[i], is_localhost_open))
             kept[n++] = all[i];
     return n;
 }
@@ -268,10 +276,12 @@ static void req_begin(struct hw_client_req *req)
     struct hw_slice host = hw_slice_str(o->target.host);
     struct hw_address literal;
     hw_permit_take(&c->permits, &req->permit);
-    start_clock(req);
+    enum hw_status status = start_clock(req);
     req->is_reused = false;
     move(req, HW_CLIENT_RESOLVING);
-    if (o->target.is_address && hw_address_parse(&literal, host))
+    if (status != HW_OK)
+        req_fail_memory(req);
+    else if (o->target.is_address && hw_address_parse(&literal, host))
         req_connect(req, &literal, 1);
     else if (hw_resolve_ask(c->resolve, &req->resolve, host, on_resolved) != HW_OK)
         req_fail_memory(req);
@@ -461,8 +471,8 @@ static void on_failed(struct hw_conn *conn, enum hw_failure failure, enum hw_pha
         hw_pool_forget_ticket(conn->origin);
     if (!req)
         conn_drop(c, conn);
-    else if (req->state == HW_CLIENT_HELD)
-        req_succeed(req);
+    else if (req->state == HW_CLIENT_HELD || conn->response.has_head)
+        req_succeed(req); /* the head has decided, whatever became of the body */
     else if (may_resend(req, conn, failure))
         resend(req);
     else if (may_begin_again(c, req, cause))

@@ -50,13 +50,23 @@ struct hw_client_options {
     uint64_t timeout_ms;
     size_t max_connections;  /* open at once, idle ones included; 0: three quarters of the
                                 descriptors the process may have */
+    bool allow_http_localhost; /* http:// URLs, which are localhost's, may be called */
     const char *dns_servers; /* "127.0.0.1:5353" for tests; NULL: the system's */
     const char *hosts_file;  /* for tests; NULL: /etc/hosts */
 };
 
+struct hw_client_post;
+
+/* The attempt begins to use the network now, maybe long after it was asked for: the place to
+ * write what depends on the time into *what (but the url).  May run inside hw_client_post.
+ * Anything but HW_OK: it ends as a fault of our own. */
+typedef enum hw_status (*hw_client_begin_cb)(struct hw_client_req *req,
+                                             struct hw_client_post *what);
+
 struct hw_client_post {
-    const struct hw_url *url; /* borrowed until the callback */
-    struct hw_slice head;     /* borrowed until the callback: request line and fields */
+    const struct hw_url *url;     /* borrowed until the callback */
+    hw_client_begin_cb begin;     /* NULL: head and body are there already */
+    struct hw_slice head;         /* borrowed until the callback: request line and fields */
     struct hw_slice body[2];  /* borrowed until the callback */
     size_t n_body;
     size_t keep_body_bytes; /* of the response's body */

@@ -127,6 +127,11 @@ static enum hw_status write_conf(const struct hw_embedded *e, struct hw_cause *c
                    "appendfsync %s\n"
                    "no-appendfsync-on-rewrite no\n"
                    "aof-use-rdb-preamble yes\n"
+                   /* Rewriting takes a core: seldom, and without compressing. */
+                   "auto-aof-rewrite-min-size 256mb\n"
+                   "rdbcompression no\n"
+                   /* What an instance owns is a hash of some hundred: looked up, not searched. */
+                   "hash-max-ziplist-entries 16\n"
                    "aof-load-truncated yes\n"
                    "maxmemory-policy noeviction\n"
                    "maxclients 1000\n",

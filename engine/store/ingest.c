@@ -19,7 +19,7 @@
 
 enum {
     COUNT_MIN = 16,
-    COUNT_MAX = 512,
+    COUNT_MAX = 128, /* more buys nothing, and a batch must fit into the queues behind */
     READ_BYTES = 1024 * 1024, /* wanted of one read */
     BLOCK_MS = 2000,
     REPLY_TIMEOUT_MS = 10000, /* of a read, blocking included */

@@ -274,6 +274,7 @@ static void client_open(struct world *w, size_t max_connections, uint64_t timeou
         .rules = &w->rules,
         .metrics = &w->metrics,
         .timeout_ms = timeout_ms,
+        .allow_http_localhost = true,
         .max_connections = max_connections,
         .dns_servers = w->dns.text,
     };
@@ -610,6 +611,22 @@ CASE(a_body_cut_off_is_still_a_success)
         struct post p;
         world_init(&w, secure);
         w.receiver.on_request = answer_head_and_close;
+        post(&w, &p, secure ? secure_host : plain_host);
+        CHECK_DELIVERED(&p);
+        CHECK_INT(p.result.status, ==, 200);
+        AWAIT(&w, hw_client_connections(w.client) == 0);
+        world_close(&w);
+    }
+}
+
+CASE(a_body_that_is_broken_right_behind_the_head_is_still_a_success)
+{
+    for (int secure = 0; secure < 2; secure++) {
+        struct world w;
+        struct post p;
+        world_init(&w, secure);
+        w.receiver.answer =
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nnothing like a chunk";
         post(&w, &p, secure ? secure_host : plain_host);
         CHECK_DELIVERED(&p);
         CHECK_INT(p.result.status, ==, 200);
@@ -1116,6 +1133,47 @@ CASE(a_hanging_origin_does_not_hold_up_another)
     }
     AWAIT(&w, hanging.n_open == 0);
     hw_buf_close(&hanging.last);
+    world_close(&w);
+}
+
+static int n_begun;
+static enum hw_status begin_status;
+
+static enum hw_status on_begin(struct hw_client_req *req, struct hw_client_post *what)
+{
+    (void)req;
+    n_begun++;
+    what->head = HW_SLICE("POST /hook HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n");
+    what->body[0] = HW_SLICE("{}");
+    what->n_body = 1;
+    return begin_status;
+}
+
+/* What a request says of its time is written when it leaves, not when it is asked for. */
+CASE(a_request_may_be_written_when_its_attempt_begins)
+{
+    struct world w;
+    struct post p;
+    world_init(&w, true);
+    struct hw_client_post what = { .url = &p.url, .begin = on_begin, .keep_body_bytes = 100 };
+    for (int i = 0; i < 2; i++) { /* a fresh connection, then the same again */
+        n_begun = 0;
+        begin_status = HW_OK;
+        post_to(&w, &p, secure_host, w.receiver.port);
+        CHECK_INT(hw_client_post(w.client, &p.req, &what, on_posted), ==, HW_OK);
+        CHECK_INT(n_begun, ==, i);
+        post_end(&p);
+        CHECK_DELIVERED(&p);
+        CHECK_INT(p.result.reused, ==, i);
+        CHECK_INT(n_begun, ==, 1);
+    }
+    begin_status = HW_ENOMEM; /* on the idle connection: known at once */
+    post_to(&w, &p, secure_host, w.receiver.port);
+    CHECK_INT(hw_client_post(w.client, &p.req, &what, on_posted), ==, HW_ENOMEM);
+    AWAIT(&w, hw_client_connections(w.client) == 0);
+    CHECK_INT(hw_client_post(w.client, &p.req, &what, on_posted), ==, HW_OK);
+    post_end(&p);
+    CHECK_INT(p.result.failure, ==, HW_FAILURE_INTERNAL);
     world_close(&w);
 }
 
