@@ -1,12 +1,11 @@
 """Every way in which an attempt fails, told apart; and what must not count as a failure."""
 
 import socket
-import threading
+import ssl
 import unittest
 
-from kit import scripted
 from kit.case import Case, event
-from kit.scripted import OK, Gone, always, once
+from kit.scripted import OK, always, once
 
 PADDING = b"x-padding: " + b"y" * 1000 + b"\r\n"
 
@@ -39,7 +38,7 @@ class FailureCase(Case):
         self.whole = daemon.delivery(found[0]["id"])
         return found
 
-    def check_failure(self, receiver, kind, words="", phase=None, code=None):
+    def check_failure(self, receiver, kind, words=".", phase=None, code=None):
         url = receiver if isinstance(receiver, str) else receiver.url()
         delivery, attempt = self.outcome(url)
         self.assertEqual(delivery["error"]["kind"], kind, delivery)
@@ -222,19 +221,22 @@ class Timeouts(FailureCase):
     def check_timeout(self, receiver, phase, **fields):
         delivery, attempt = self.outcome(receiver.url(), **fields)
         self.assertEqual((delivery["error"]["kind"], delivery["error"]["phase"]),
-                         ("timeout", phase))
+                         ("timeout", phase), delivery["error"])
         self.assertTrue(1000 <= attempt["duration_ms"] <= 1300, attempt)
 
     def test_while_connecting(self):
         """Behind a full backlog a connection is neither taken nor refused."""
-        receiver = self.start_scripted(None, backlog=0)
-        fillers = []
+        receiver = self.start_scripted(None, backlog=0, host="127.0.0.1")
         for _ in range(4):
             filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", receiver.port))
-            fillers.append(filler)
             self.addCleanup(filler.close)
+            filler.settimeout(0.3)
+            try:
+                filler.connect(("127.0.0.1", receiver.port))
+            except socket.timeout:
+                break
+            except OSError as error:
+                self.skipTest("this system refuses what is beyond the backlog: {}".format(error))
         self.check_timeout(receiver, "connect")
 
     def test_in_the_handshake(self):
@@ -309,12 +311,9 @@ class Tls(FailureCase):
         self.assertEqual(delivery["error"]["kind"], "tls")
 
     def test_versions(self):
-        import ssl
         for version, name in ((ssl.TLSVersion.TLSv1_2, "1.2"), (ssl.TLSVersion.TLSv1_3, "1.3")):
-            receiver = self.start_scripted(None)
+            receiver = self.start_scripted(always(OK))
             receiver.context.minimum_version = receiver.context.maximum_version = version
-            receiver.script = always(OK)
-            threading.Thread(target=receiver._accept, daemon=True).start()
             _, attempt = self.outcome(receiver.url(), "delivered")
             self.assertIn(name, attempt["tls_version"])
 
@@ -330,7 +329,6 @@ class Tls(FailureCase):
         for version in ("TLSv1_2", "TLSv1_3"):
             before = self.daemon.metric("hookwheel_tls_handshakes_total", kind="resumed")
             receiver = self.start_scripted(once(OK))
-            import ssl
             receiver.context.maximum_version = getattr(ssl.TLSVersion, version)
             self.daemon.create_webhook(receiver.url(), max_in_flight=1)
             self.redis.add_many([event(n) for n in range(5)])

@@ -8,7 +8,7 @@ from kit.case import SANITIZED, Case, event, scaled
 from kit.waiting import wait_until
 
 RSS_MIB = 120
-P99_S = 0.5
+P99_S = 5.0 if SANITIZED else 0.5  # sanitizers slow the intake of the 20,000 down
 RATE = 500  # healthy events a second
 
 
@@ -55,7 +55,7 @@ class Isolation(Case):
         self.assertEqual(len(latencies), n_healthy)
         p99 = latencies[int(n_healthy * 0.99) - 1]
         rss = self.daemon.rss_mib()
-        print("healthy: median {:.0f} ms, p99 {:.0f} ms, maximum {:.0f} ms; engine {:.0f} MiB".format(
+        print("median {:.0f} ms, p99 {:.0f} ms, maximum {:.0f} ms; engine {:.0f} MiB".format(
             latencies[n_healthy // 2] * 1000, p99 * 1000, latencies[-1] * 1000, rss))
         self.assertLess(p99, P99_S)
         if not SANITIZED:
@@ -66,6 +66,8 @@ class Isolation(Case):
         self.assertLessEqual(in_flight, 64)
 
     def test_what_waits_arrives_once_the_endpoint_answers(self):
+        self.daemon.terminate()
+        self.daemon = self.start_daemon(drain_timeout="500ms")
         n_events = scaled(5000)
         self.subscribe("/hangs", "order.created", hang=True)
         self.redis.add_many([event(n) for n in range(n_events)])
@@ -74,24 +76,43 @@ class Isolation(Case):
         self.daemon.terminate()
         self.receiver.rule("/hangs")
         self.daemon.start()
-        self.receiver.answer_all()
         self.wait_settled(self.daemon, 60)
         requests = [r for r in self.receiver.requests() if r.status is not None]
         self.assertEqual(len({r.id for r in requests}), n_events)
+
+    def test_what_is_owed_outlives_the_feed(self):
+        """The feed keeps 100 events; 2,000 wait for a webhook, and 50 have failed once."""
+        self.daemon.terminate()
+        self.daemon = self.start_daemon(feed_max=100, drain_timeout="500ms", retry_schedule="3s")
+        self.subscribe("/fails", "order.paid", statuses=[500, 204])
+        self.subscribe("/hangs", "order.created", hang=True)
+        self.redis.add_many([event(n, type="order.paid") for n in range(50)])
+        self.redis.add_many([event(n) for n in range(2000)])
+        self.wait_until(lambda: self.redis.length("hookwheel:{s0}:led:default") <= 400, 30,
+                        "the feed is trimmed")
+        self.daemon.terminate()
+        self.receiver.rule("/hangs")
+        self.daemon.start()
+        self.wait_settled(self.daemon, 60)
+        requests = self.receiver.requests()
+        self.assert_clean(requests)
+        for path, n_events in (("/hangs", 2000), ("/fails", 50)):
+            arrived = [r for r in requests if r.path == path and r.status == 204]
+            self.assertEqual(len({r.digest for r in arrived}), n_events)
 
     def test_the_oldest_goes_when_a_backlog_is_full(self):
         self.daemon.terminate()
         self.daemon = self.start_daemon(backlog_max=1000)
         self.subscribe("/hangs", "order.created", hang=True)
         self.redis.add_many([event(n) for n in range(3000)])
-        dropped = lambda: self.daemon.metric("hookwheel_deliveries_dropped_total",
-                                             reason="backlog_full")
-        self.wait_until(lambda: dropped() >= 3000 - 1000 - 64 - 128, 30,
-                        lambda: "the oldest are dropped; {} were".format(dropped()))
-        self.wait_until(lambda: self.daemon.metric("hookwheel_deliveries_waiting") <= 1000, 10,
-                        "no more than 1,000 wait")
+        self.wait_until(lambda: self.daemon.metric("hookwheel_deliveries_waiting") <= 1000
+                        and self.dropped() >= 1500, 30,
+                        lambda: "the oldest are dropped; {} were".format(self.dropped()))
         dead = self.daemon.deliveries(status="dead_letter")
         self.assertEqual({d["error"]["kind"] for d in dead}, {"backlog_full"})
+
+    def dropped(self):
+        return self.daemon.metric("hookwheel_deliveries_dropped_total", reason="backlog_full")
 
 
 if __name__ == "__main__":

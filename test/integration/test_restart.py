@@ -1,6 +1,7 @@
 """The engine ends and begins again, politely and not; Redis too."""
 
 import collections
+import os
 import threading
 import unittest
 
@@ -36,9 +37,13 @@ class Producer(threading.Thread):
                                 "payload", '{"n":%d}' % self.n_sent, "id", "e%d" % self.n_sent)
                     break
                 except (OSError, RedisError):
+                    if client is not None:
+                        client.close()
                     client = None
                     threading.Event().wait(0.01)  # Redis is down: the test starts it again
             self.n_sent += 1
+        if client is not None:
+            client.close()
 
     def stop(self):
         self.stopped = True
@@ -217,15 +222,83 @@ class WithoutRedis(Case):
         receiver.rule(secret=daemon.create_webhook(receiver.url())["secret"], hang=True)
         self.redis.add_many([event(n) for n in range(20)])
         self.wait_requests(receiver, 20, 10)
-        self.redis.call("CONFIG", "SET", "maxmemory", "1mb")
+        daemon.pause()
+        self.redis.add(event(20))
+        self.redis.call("CONFIG", "SET", "maxmemory", "100kb")
+        daemon.resume()
         self.wait_until(lambda: daemon.readiness()[0] == 503, 20, "it is not ready")
+        self.assertIn("memory", daemon.readiness()[1]["reason"])
         receiver.rule()
         receiver.answer_all()
         self.wait_until(lambda: len(daemon.deliveries(status="delivered")) == 20, 20,
                         "what is in flight is recorded")
+        self.assertEqual(self.redis.length(), 1)
         self.redis.call("CONFIG", "SET", "maxmemory", "0")
         self.redis.add(event(21))
-        self.wait_requests(receiver, 21, 20)
+        self.wait_requests(receiver, 22, 20)
+        daemon.wait_ready()
+
+    def check_heals(self, break_it, mend_it, words):
+        """Broken: not ready, and says why; what is in flight ends well; mended: goes on."""
+        self.start_redis()
+        receiver = self.start_receiver()
+        daemon = self.start_daemon()
+        receiver.rule(secret=daemon.create_webhook(receiver.url())["secret"], hang=True)
+        self.redis.add_many([event(n) for n in range(20)])
+        self.wait_requests(receiver, 20, 10)
+        break_it()
+        self.wait_until(lambda: daemon.readiness()[0] == 503, 20, "it is not ready")
+        self.assertRegex(daemon.readiness()[1]["reason"], words)
+        receiver.rule()
+        receiver.answer_all()
+        mend_it()
+        daemon.wait_ready()
+        self.redis.add(event(20))
+        self.wait_delivery(daemon, "delivered", n=21)
+        self.assertEqual(receiver.count(), 21)
+        self.assertEqual(self.redis.pending(), 0)
+
+    def test_read_only_redis_heals(self):
+        """After a failover the old primary takes no writes."""
+        self.check_heals(lambda: self.redis.call("REPLICAOF", "127.0.0.1", "1"),
+                         lambda: self.redis.call("REPLICAOF", "NO", "ONE"),
+                         "READONLY|read-only|replica")
+
+    def test_full_disk_heals(self):
+        """Snapshots fail, so that Redis refuses every write (MISCONF)."""
+        obstacle = os.path.join(self.path("redis"), "dump.rdb")
+
+        def break_it():
+            os.mkdir(obstacle)
+            self.redis.call("CONFIG", "SET", "save", "1 1")
+            self.redis.call("SET", "something", "to save")
+            self.wait_until(lambda: "rdb_last_bgsave_status:err" in
+                            self.redis.call("INFO", "persistence").decode(), 20,
+                            "a snapshot has failed")
+
+        def mend_it():
+            os.rmdir(obstacle)
+            self.wait_until(lambda: "rdb_last_bgsave_status:ok" in
+                            self.redis.call("INFO", "persistence").decode(), 30,
+                            "a snapshot is made")
+
+        self.check_heals(break_it, mend_it, "MISCONF|disk")
+
+    def test_scripts_and_group_that_are_gone_are_made_anew(self):
+        self.start_redis()
+        receiver = self.start_receiver()
+        daemon = self.start_daemon()
+        receiver.rule(secret=daemon.create_webhook(receiver.url())["secret"])
+        for n, words in enumerate((("SCRIPT", "FLUSH"),
+                                   ("XGROUP", "DESTROY", "hookwheel:events", "hookwheel"),
+                                   ("DEL", "hookwheel:events"),
+                                   ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))):
+            with self.subTest(" ".join(words)):
+                self.redis.call(*words)
+                self.redis.add(event(n))
+                self.wait_requests(receiver, n + 1, 20)
+        self.wait_settled(daemon)
+        self.assertEqual(receiver.count(), 4)
         daemon.wait_ready()
 
 
