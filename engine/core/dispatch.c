@@ -19,7 +19,7 @@ enum {
     KEPT_MAX = 20000,              /* deliveries in memory before their attempt */
     KEPT_BYTES_MAX = 64 << 20,     /* and what their records may take */
     IN_FLIGHT_BYTES_MAX = 64 << 20,
-    LATE_PART = 8,
+    LATE_PART = 16,
     REFILL_MAX = 128,
     RETRY_TURN = 4,                /* one start in four is offered to due retries first */
     SILENT_MS = 100,               /* without an outcome for so long, an endpoint is not waited for */
@@ -335,8 +335,8 @@ static void charge_rate(struct hw_endpoint *e, hw_mono_ms now)
         hw_endpoint_hold(e, (hw_mono_ms)allowed + 1);
 }
 
-/* What one endpoint may hold of something shared: all of it, an equal part where half is in use,
- * and little where all is: those who came early have more than their part. */
+/* What one endpoint may hold of something shared: all of it; an equal part where half is in use;
+ * little of the last sixteenth, which is kept for who comes late: the others hold more already. */
 static size_t share_of(const struct hw_dispatch *d, size_t whole, size_t in_use)
 {
     size_t share;
@@ -344,7 +344,7 @@ static size_t share_of(const struct hw_dispatch *d, size_t whole, size_t in_use)
     if (in_use < whole / 2)
         return whole;
     share = whole / (d->n_busy > 0 ? d->n_busy : 1);
-    if (in_use >= whole)
+    if (in_use >= whole - whole / LATE_PART)
         share /= LATE_PART;
     return share > 0 ? share : 1;
 }

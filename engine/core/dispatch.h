@@ -9,8 +9,8 @@
  *
  * What is shared: attempts in flight, the bytes of their records, and what is kept in memory
  * before its attempt.  Of each, above half of the whole an endpoint may hold at most
- * max(1, whole / busy endpoints), so that hanging receivers cannot hold it all, and a crowd of
- * them does not keep the quick ones' work out of memory.
+ * max(1, whole / busy endpoints), and the last sixteenth is for those that hold next to nothing: a
+ * crowd of hanging receivers cannot hold it all, nor keep the others' work out of memory.
  *
  * Units     milliseconds on the monotonic clock.
  * Memory    records in flight take at most 64 MiB and one record more; what is kept before its

@@ -16,8 +16,13 @@
 #include "flow/sender.h"
 #include "hookwheel/alloc.h"
 
-enum { ADOPT_MAX = 200, EMPTY_MAX = 128, EMPTY_IN_MEMORY_MAX = 512, HEAD_MAX = 64 * 1024,
-       PLACEHOLDER_MAX = 1024 };
+enum {
+    ADOPT_MAX = 200,
+    EMPTY_MAX = 128,
+    EMPTY_IN_MEMORY_MAX = 512,
+    HEAD_MAX = 64 * 1024,
+    PLACEHOLDER_MAX = 1024
+};
 
 static const char disable_reason[] = "Disabled after repeated delivery failures";
 static const char gone_reason[] = "Endpoint returned 410 Gone";
@@ -27,12 +32,12 @@ struct errand {
     struct hw_list link; /* in keeper->errands */
     struct hw_keeper *keeper;
     struct hw_take take;
-    uint32_t w;                             /* refill, drop, empty */
-    enum hw_failure write_off;              /* NONE: to be delivered */
-    char orphan[HW_INSTANCE_CHARS + 1];     /* adopt; else "" */
-    struct hw_delivery_key *unknown;        /* compare: still to be loaded; owned */
+    uint32_t w;                         /* refill, drop, empty */
+    enum hw_failure write_off;          /* NONE: to be delivered */
+    char orphan[HW_INSTANCE_CHARS + 1]; /* adopt; else "" */
+    struct hw_delivery_key *unknown;    /* compare: still to be loaded; owned */
     size_t n_unknown;
-    bool has_loaded;                        /* compare: at least one piece was asked for */
+    bool has_loaded; /* compare: at least one piece was asked for */
 };
 
 struct emptying {
@@ -101,7 +106,8 @@ void hw_keeper_activate(struct hw_keeper *k, bool active)
 
 /* ---- what came in ---- */
 
-static void take_in(struct hw_keeper *k, const struct hw_taken *item, enum hw_failure write_off);
+static void take_in(struct hw_keeper *k, const struct hw_taken *item,
+                    enum hw_failure write_off);
 
 static bool load_from(struct hw_courier_load *load, const struct hw_taken *item)
 {
@@ -153,7 +159,8 @@ static void bury(struct hw_keeper *k, const struct hw_taken *item)
     hw_buf_close(&record);
 }
 
-static void take_in(struct hw_keeper *k, const struct hw_taken *item, enum hw_failure write_off)
+static void take_in(struct hw_keeper *k, const struct hw_taken *item,
+                    enum hw_failure write_off)
 {
     struct hw_courier_load load = { 0 };
     struct hw_now now = hw_now_of(k->loop);
@@ -167,8 +174,9 @@ static void take_in(struct hw_keeper *k, const struct hw_taken *item, enum hw_fa
         k->must_compare = true;
         return;
     }
-    status = write_off == HW_FAILURE_NONE ? hw_courier_take(k->courier, &load, now)
-                                          : hw_courier_write_off(k->courier, &load, write_off, now);
+    status = write_off == HW_FAILURE_NONE
+                 ? hw_courier_take(k->courier, &load, now)
+                 : hw_courier_write_off(k->courier, &load, write_off, now);
     hw_event_release(load.event);
     if (status != HW_OK)
         k->must_compare = true;
@@ -228,8 +236,7 @@ void hw_keeper_refill(struct hw_keeper *k, struct hw_endpoint *endpoint, size_t 
 
 static bool is_bounding(const struct hw_keeper *k, uint32_t w)
 {
-    HW_LIST_EACH(link, &k->errands)
-    {
+    HW_LIST_EACH (link, &k->errands) {
         const struct errand *e = HW_CONTAINER_OF(link, struct errand, link);
         if (e->w == w && e->write_off == HW_FAILURE_BACKLOG_FULL)
             return true;
@@ -276,8 +283,7 @@ void hw_keeper_on_claimed(struct hw_keeper *k, const struct hw_taken *items, siz
 
 static struct emptying *emptying_find(struct hw_keeper *k, uint32_t w)
 {
-    HW_LIST_EACH(link, &k->to_empty)
-    {
+    HW_LIST_EACH (link, &k->to_empty) {
         struct emptying *m = HW_CONTAINER_OF(link, struct emptying, link);
         if (m->w == w)
             return m;
@@ -357,8 +363,7 @@ static void ask_adoption(struct hw_keeper *k, const char *orphan)
 
     if (!may_ask(k))
         return;
-    HW_LIST_EACH(link, &k->errands)
-    {
+    HW_LIST_EACH (link, &k->errands) {
         if (strcmp(HW_CONTAINER_OF(link, struct errand, link)->orphan, orphan) == 0)
             return;
     }
@@ -474,8 +479,9 @@ static enum hw_status settle(struct hw_keeper *k, struct hw_task *t)
         .disable_notice = hw_buf_slice(&notice),
         .disable_reason = reason,
     };
-    status = hw_buf_failed(&notice) == HW_OK ? hw_ledger_settle(k->ledger, &t->settle, &what, on_settled)
-                                             : HW_ENOMEM;
+    status = hw_buf_failed(&notice) == HW_OK
+                 ? hw_ledger_settle(k->ledger, &t->settle, &what, on_settled)
+                 : HW_ENOMEM;
     hw_buf_close(&notice);
     if (status == HW_OK && d->hold_until_ms != 0)
         tell_hold(k, d);
@@ -511,7 +517,8 @@ struct mark {
 void hw_keeper_mark(struct hw_keeper *k, struct hw_delivery *d)
 {
     struct hw_task *t = hw_task_of(d);
-    struct mark *m = t->mark != NULL ? HW_CONTAINER_OF(t->mark, struct mark, mark) : hw_calloc(1, sizeof *m);
+    struct mark *m = t->mark != NULL ? HW_CONTAINER_OF(t->mark, struct mark, mark)
+                                     : hw_calloc(1, sizeof *m);
 
     if (m != NULL) {
         m->task = t;
@@ -570,7 +577,8 @@ static void skip_known(struct errand *e)
     size_t kept = 0;
 
     for (size_t i = 0; i < e->n_unknown; i++)
-        if (hw_dispatch_delivery(&e->keeper->courier->dispatch, e->unknown[i].w, e->unknown[i].n) == NULL)
+        if (hw_dispatch_delivery(&e->keeper->courier->dispatch, e->unknown[i].w,
+                                 e->unknown[i].n) == NULL)
             e->unknown[kept++] = e->unknown[i];
     e->n_unknown = kept;
 }
@@ -601,7 +609,7 @@ struct key_set {
     struct key_node {
         struct hw_map_entry entry;
         unsigned char key[12];
-    } *nodes;
+    } * nodes;
 };
 
 static bool key_set_init(struct key_set *set, const struct hw_delivery_key *keys, size_t n)
@@ -737,8 +745,7 @@ void hw_keeper_beat(struct hw_keeper *k, const struct hw_members_view *view)
     }
     for (size_t i = 0; i < view->n_orphans; i++)
         ask_adoption(k, view->orphans[i].id);
-    HW_LIST_EACH_SAFE(link, &k->to_empty)
-    {
+    HW_LIST_EACH_SAFE (link, &k->to_empty) {
         ask_emptying(k, HW_CONTAINER_OF(link, struct emptying, link));
     }
     hw_courier_nudge(k->courier);

@@ -17,7 +17,7 @@
 #include "store/schedule.h"
 
 struct hw_keeper {
-    struct hw_loop *loop;           /* borrowed, all of these */
+    struct hw_loop *loop; /* borrowed, all of these */
     struct hw_store *store;
     struct hw_ledger *ledger;
     struct hw_schedule *schedule;
@@ -25,16 +25,16 @@ struct hw_keeper {
     struct hw_courier *courier;
     struct hw_sender *sender;
     uint64_t backlog_max;
-    struct hw_list errands;         /* under way */
-    struct hw_list unsettled;       /* tasks whose outcome could not be handed over */
-    struct hw_list to_empty;        /* webhooks whose parked deliveries are to be written off */
-    uint64_t n_untold_holds;        /* of a Retry-After that other instances will not hear of */
-    struct hw_hold *holds;          /* owned: in force as of the last beat */
+    struct hw_list errands;   /* under way */
+    struct hw_list unsettled; /* tasks whose outcome could not be handed over */
+    struct hw_list to_empty;  /* webhooks whose parked deliveries are to be written off */
+    uint64_t n_untold_holds;  /* of a Retry-After that other instances will not hear of */
+    struct hw_hold *holds;    /* owned: in force as of the last beat */
     size_t n_holds;
-    bool has_had_company;           /* other instances were seen: they count failures too */
-    bool is_active;                 /* owning and loaded: may take */
-    bool is_comparing;              /* after a reconnect, until both sides are the same */
-    bool must_compare;              /* something is ours in Redis that could not be put in memory */
+    bool has_had_company; /* other instances were seen: they count failures too */
+    bool is_active;       /* owning and loaded: may take */
+    bool is_comparing;    /* after a reconnect, until both sides are the same */
+    bool must_compare;    /* something is ours in Redis that could not be put in memory */
     void (*compared_cb)(void *data); /* after hw_keeper_compare */
     void *data;
 };

@@ -78,7 +78,8 @@ static void on_answer(struct hw_client_req *req, const struct hw_client_result *
         .failure = r->failure,
         .phase = r->phase,
         .status = r->status,
-        .retry_after_ms = r->retry_after.len > 0 ? hw_retry_after(r->retry_after, now.wall) : 0,
+        .retry_after_ms =
+            r->retry_after.len > 0 ? hw_retry_after(r->retry_after, now.wall) : 0,
     };
     struct hw_attempt attempt = {
         .started_ms = r->started_ms,
@@ -100,7 +101,8 @@ static void on_answer(struct hw_client_req *req, const struct hw_client_result *
     hw_courier_finished(s->courier, &t->delivery, &result, &attempt, now);
 }
 
-static enum hw_status write_extra(struct hw_sender *s, const struct hw_task *t, size_t n_pieces)
+static enum hw_status write_extra(struct hw_sender *s, const struct hw_task *t,
+                                  size_t n_pieces)
 {
     const struct hw_webhook *wh = t->webhook;
 
@@ -116,7 +118,8 @@ static struct hw_slice since(const struct hw_sender *s, size_t from)
     return hw_slice_from(hw_buf_slice(&s->scratch), from);
 }
 
-static enum hw_status write_head(struct hw_sender *s, struct hw_task *t, size_t n_pieces, hw_unix_ms now)
+static enum hw_status write_head(struct hw_sender *s, struct hw_task *t, size_t n_pieces,
+                                 hw_unix_ms now)
 {
     const struct hw_event *ev = t->delivery.event;
     const struct hw_webhook *wh = t->webhook;
@@ -161,7 +164,8 @@ static enum hw_status on_begin(struct hw_client_req *req, struct hw_client_post 
     struct hw_task *t = HW_CONTAINER_OF(req, struct hw_task, req);
     struct hw_sender *s = t->sender;
     const struct hw_webhook *wh = t->webhook;
-    size_t n_pieces = hw_record_body(&t->delivery.event->record, wh->format_raw, wh->include_raw, t->pieces);
+    size_t n_pieces =
+        hw_record_body(&t->delivery.event->record, wh->format_raw, wh->include_raw, t->pieces);
 
     if (write_head(s, t, n_pieces, hw_loop_unix(s->loop)) != HW_OK)
         return HW_ENOMEM;

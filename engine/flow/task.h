@@ -15,15 +15,15 @@ struct hw_keeper;
 
 struct hw_task {
     struct hw_delivery delivery;
-    struct hw_sender *sender;    /* borrowed */
-    struct hw_keeper *keeper;    /* borrowed */
-    struct hw_webhook *webhook;  /* one reference while an attempt is under way */
+    struct hw_sender *sender;   /* borrowed */
+    struct hw_keeper *keeper;   /* borrowed */
+    struct hw_webhook *webhook; /* one reference while an attempt is under way */
     struct hw_client_req req;
-    struct hw_buf head;          /* the request's, kept until the attempt is over */
-    struct hw_slice pieces[2];   /* its body, in the event's bytes */
+    struct hw_buf head;        /* the request's, kept until the attempt is over */
+    struct hw_slice pieces[2]; /* its body, in the event's bytes */
     struct hw_settle settle;
-    struct hw_list unsent;       /* on sender's or keeper's list of what is to be tried again */
-    struct hw_mark *mark;        /* owned; only a suspect has one */
+    struct hw_list unsent; /* on sender's or keeper's list of what is to be tried again */
+    struct hw_mark *mark;  /* owned; only a suspect has one */
 };
 
 static inline struct hw_task *hw_task_of(struct hw_delivery *d)

@@ -528,7 +528,8 @@ static void on_deadline(struct hw_wheel_entry *e)
     enum hw_phase phase = req->conn ? hw_conn_phase(req->conn) : HW_PHASE_DNS;
     hw_cause_set(&cause, HW_ETIMEDOUT, HW_ORIGIN_US, 0, "%s within %g s", timeout_words(phase),
                  (double)req->client->options.timeout_ms / 1000);
-    req_fail(req, HW_FAILURE_TIMEOUT, phase, &cause);
+    bool is_ours = phase == HW_PHASE_DNS && hw_resolve_is_down(req->client->resolve);
+    req_fail(req, is_ours ? HW_FAILURE_INTERNAL : HW_FAILURE_TIMEOUT, phase, &cause);
 }
 
 /* ---- asking ---- */

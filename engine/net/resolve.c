@@ -441,12 +441,17 @@ static const char *failure_words(int code)
     }
 }
 
+bool hw_resolve_is_down(const struct hw_resolve *r)
+{
+    return r->failing_since != 0 && hw_loop_now(r->loop) >= r->failing_since + DOWN_AFTER_MS;
+}
+
 static void name_failed(struct hw_resolve_name *n, int code)
 {
     struct hw_resolve *r = n->resolve;
     if (r->failing_since == 0)
         r->failing_since = n->asked_at ? n->asked_at : 1;
-    bool is_down = hw_loop_now(r->loop) - r->failing_since >= DOWN_AFTER_MS;
+    bool is_down = hw_resolve_is_down(r);
     n->result = is_down || code == ARES_ENOMEM ? HW_RESOLVE_DOWN : HW_RESOLVE_FAILED;
     n->fresh_until = 0;
     hw_cause_set(&n->cause, HW_EDNS, HW_ORIGIN_CARES, code, "resolve %.90s: %s%s", n->text,

@@ -72,4 +72,8 @@ HW_MUST_USE enum hw_status hw_resolve_ask(struct hw_resolve *r, struct hw_resolv
 /* cb will not run.  Immediate; does nothing for one that is not waiting. */
 void hw_resolve_cancel(struct hw_resolve_req *req);
 
+/* Has no name at all been resolved for 30 s, though some were asked for?  That is what DOWN says;
+ * this is for who did not wait for the answer. */
+bool hw_resolve_is_down(const struct hw_resolve *r);
+
 #endif
