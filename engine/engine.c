@@ -17,8 +17,8 @@
 
 enum {
     REPLY_TIMEOUT_MS = 10000,
-    FILES_FOR_OURSELVES = 64,  /* Redis, listeners, DNS, files */
-    IDLE_SHARE_PERCENT = 25    /* connections kept open beyond those in use */
+    FILES_FOR_OURSELVES = 64, /* Redis, listeners, DNS, files */
+    IDLE_SHARE_PERCENT = 25   /* connections kept open beyond those in use */
 };
 
 const char *hw_version(void)
@@ -47,17 +47,19 @@ static enum hw_status read_settings(struct hw_engine *e, const struct hw_config 
         return status;
     if (hw_config_copy(&e->config, config) != HW_OK)
         return hw_cause_set(cause, HW_ENOMEM, HW_ORIGIN_US, 0, "out of memory");
-    status = hw_address_rules_parse(&e->address_rules, hw_slice_str(e->config.allow_networks), cause);
+    status = hw_address_rules_parse(&e->address_rules, hw_slice_str(e->config.allow_networks),
+                                    cause);
     if (status == HW_OK && e->config.redis_url != NULL)
         status = hw_redis_target_parse(&e->target, hw_slice_str(e->config.redis_url), cause);
     if (status == HW_OK)
-        status = hw_keys_init(&e->store.keys, e->config.key_prefix, e->config.stream, e->config.group,
-                              cause);
+        status = hw_keys_init(&e->store.keys, e->config.key_prefix, e->config.stream,
+                              e->config.group, cause);
     return status;
 }
 
-enum hw_status hw_engine_open(struct hw_engine **out, uv_loop_t *loop, const struct hw_config *config,
-                              hw_observer_cb observer, void *data, struct hw_cause *cause)
+enum hw_status hw_engine_open(struct hw_engine **out, uv_loop_t *loop,
+                              const struct hw_config *config, hw_observer_cb observer,
+                              void *data, struct hw_cause *cause)
 {
     struct hw_engine *e = hw_calloc(1, sizeof *e);
     unsigned char seed[16];
@@ -113,9 +115,11 @@ static void fit_file_limit(struct hw_engine *e)
     if (e->config.max_in_flight <= most)
         return;
     snprintf(text, sizeof text,
-             "only %llu files may be open: at most %llu attempts at once instead of %u; raise the limit "
+             "only %llu files may be open: at most %llu attempts at once instead of %u; raise "
+             "the limit "
              "(ulimit -n, LimitNOFILE=)",
-             (unsigned long long)limit.rlim_cur, (unsigned long long)most, e->config.max_in_flight);
+             (unsigned long long)limit.rlim_cur, (unsigned long long)most,
+             e->config.max_in_flight);
     e->config.max_in_flight = most > 0 ? (unsigned)most : 1;
     event.text = text;
     event.count = e->config.max_in_flight;
@@ -219,8 +223,9 @@ static void tie_parts(struct hw_engine *e)
     uint64_t seed;
 
     hw_random_bytes(&seed, sizeof seed);
-    hw_courier_init(&e->courier, &e->loop.wheel, hw_registry_subscriptions(e->registry), &e->metrics,
-                    &retry, e->config.max_in_flight, &hw_engine_courier_ports, seed);
+    hw_courier_init(&e->courier, &e->loop.wheel, hw_registry_subscriptions(e->registry),
+                    &e->metrics, &retry, e->config.max_in_flight, &hw_engine_courier_ports,
+                    seed);
     hw_sender_init(&e->sender, &e->loop, e->client, &e->courier, hw_slice_str(user_agent));
     e->keeper = (struct hw_keeper){
         .loop = &e->loop,
@@ -243,6 +248,8 @@ static void tie_parts(struct hw_engine *e)
         .courier = &e->courier,
         .keeper = &e->keeper,
         .max_payload_bytes = e->config.max_payload_bytes,
+        .on_state = hw_engine_on_accept_state,
+        .data = e,
     };
     hw_intake_init(&e->intake);
     e->backing = (struct hw_backing){
@@ -260,7 +267,8 @@ static void tie_parts(struct hw_engine *e)
     e->has_courier = true;
 }
 
-static void tell_listening(struct hw_engine *e, const char *what, const char *configured, unsigned port)
+static void tell_listening(struct hw_engine *e, const char *what, const char *configured,
+                           unsigned port)
 {
     struct hw_engine_event event = hw_engine_event_make(HW_EVENT_LISTENING);
     const char *colon = strrchr(configured, ':');
@@ -313,7 +321,8 @@ static enum hw_status start_embedded(struct hw_engine *e, struct hw_cause *cause
     };
     enum hw_status status = hw_embedded_open(&e->embedded, &e->loop, &options, cause);
 
-    return status == HW_OK ? hw_embedded_target(&e->target, e->config.data_dir, cause) : status;
+    return status == HW_OK ? hw_embedded_target(&e->target, e->config.data_dir, cause)
+                           : status;
 }
 
 static enum hw_status connect_redis(struct hw_engine *e, struct hw_cause *cause)

@@ -157,7 +157,7 @@ static void event_sentence(const struct hw_engine_event *e, char *out, size_t si
         }
         break;
     case HW_EVENT_TAKEOVER:
-        snprintf(out, size, "took over %llu deliveries of instance %s", count, subject);
+        snprintf(out, size, "took over the work of instance %s%s%s", subject, *text ? ": " : "", text);
         break;
     case HW_EVENT_LIMIT_LOWERED:
         snprintf(out, size, "at most %llu attempts in flight%s%s", count, *text ? ": " : "",

@@ -30,15 +30,26 @@ struct hw_trouble_note {
     char text[200];
 };
 
-enum hw_trouble_place { HW_TROUBLE_BEAT, HW_TROUBLE_READ, HW_TROUBLE_WRITE, HW_TROUBLE_REGISTRY,
-                        HW_TROUBLE_PLACES };
+enum hw_trouble_place {
+    HW_TROUBLE_BEAT,
+    HW_TROUBLE_READ,
+    HW_TROUBLE_ACCEPT,
+    HW_TROUBLE_WRITE,
+    HW_TROUBLE_REGISTRY,
+    HW_TROUBLE_PLACES
+};
 
-enum hw_engine_phase { HW_ENGINE_OPEN, HW_ENGINE_STARTED, HW_ENGINE_DRAINING, HW_ENGINE_DRAINED,
-                       HW_ENGINE_CLOSING };
+enum hw_engine_phase {
+    HW_ENGINE_OPEN,
+    HW_ENGINE_STARTED,
+    HW_ENGINE_DRAINING,
+    HW_ENGINE_DRAINED,
+    HW_ENGINE_CLOSING
+};
 
 struct hw_engine {
-    struct hw_config config;      /* a copy */
-    hw_observer_cb observer;      /* NULL: nobody listens */
+    struct hw_config config; /* a copy */
+    hw_observer_cb observer; /* NULL: nobody listens */
     void *observer_data;
     enum hw_engine_phase phase;
 
@@ -65,30 +76,30 @@ struct hw_engine {
     struct hw_intake intake;
     struct hw_backing backing;
     struct hw_api *api;
-    bool has_courier;             /* courier, sender, keeper, intake, backing are init'ed */
+    bool has_courier; /* courier, sender, keeper, intake, backing are init'ed */
 
-    struct hw_turn_hook pump;     /* end of turn: start who may start */
+    struct hw_turn_hook pump;      /* end of turn: start who may start */
     struct hw_registry_op refresh; /* of an account one of whose webhooks was just disabled */
     bool is_refreshing;
 
     /* Where we stand. */
-    bool is_joined;               /* the store knows us */
-    bool is_running;              /* ours, loaded, compared: events are taken */
-    bool has_run;                 /* it was running at least once */
+    bool is_joined;  /* the store knows us */
+    bool is_running; /* ours, loaded, compared: events are taken */
+    bool has_run;    /* it was running at least once */
     hw_mono_ms started_at;
     bool is_refused;              /* this engine must not run here */
-    struct hw_durability_ask ask;  /* how this Redis keeps data */
+    struct hw_durability_ask ask; /* how this Redis keeps data */
     struct hw_wheel_entry ask_again;
     bool is_asking;
     bool is_waiting_for_judgement; /* members join when it is there */
-    bool was_usable;              /* judged fit at least once */
+    bool was_usable;               /* judged fit at least once */
     enum hw_durability_verdict verdict;
     enum hw_durability durability;
-    char durability_line[256];    /* "" : not judged yet */
+    char durability_line[256]; /* "" : not judged yet */
     struct hw_trouble_note troubles[HW_TROUBLE_PLACES];
-    char down_text[200];          /* why there is no connection */
-    bool was_ready;               /* as told to the observer last */
-    bool was_told;                /* it was told at all */
+    char down_text[200]; /* why there is no connection */
+    bool was_ready;      /* as told to the observer last */
+    bool was_told;       /* it was told at all */
     char told_reason[256];
     uint64_t n_rejected_untold;
     hw_mono_ms rejected_told_at;
@@ -115,8 +126,10 @@ extern const struct hw_schedule_events hw_engine_schedule_events;
 extern const struct hw_registry_events hw_engine_registry_events;
 extern const struct hw_courier_ports hw_engine_courier_ports;
 void hw_engine_on_pump(struct hw_turn_hook *hook);
+void hw_engine_on_accept_state(void *data, enum hw_redis_trouble trouble);
 void hw_engine_on_ask_again(struct hw_wheel_entry *entry);
-void hw_engine_on_embedded_news(void *data, enum hw_embedded_news news, const struct hw_cause *cause);
+void hw_engine_on_embedded_news(void *data, enum hw_embedded_news news,
+                                const struct hw_cause *cause);
 
 /* ---- engine.c ---- */
 

@@ -23,7 +23,7 @@ static void tell_durability(struct hw_engine *e)
 
     event.subject = hw_durability_level_name(e->durability);
     event.text = e->durability_line;
-    if (e->verdict == HW_DURABILITY_AT_RISK)
+    if (e->verdict != HW_DURABILITY_SAFE)
         event.level = HW_EVENT_WARN;
     hw_engine_tell(e, event);
 }
@@ -35,7 +35,8 @@ static void judge(struct hw_engine *e)
 
     memcpy(before, e->durability_line, sizeof before);
     e->durability = hw_durability_level(&e->ask.report);
-    e->verdict = hw_durability_judge(&e->ask.report, e->durability_line, sizeof e->durability_line);
+    e->verdict =
+        hw_durability_judge(&e->ask.report, e->durability_line, sizeof e->durability_line);
     if (e->verdict == HW_DURABILITY_REFUSED && !e->was_usable) {
         hw_cause_set(&cause, HW_EINVAL, HW_ORIGIN_US, 0, "%s", e->durability_line);
         hw_engine_refuse(e, &cause);
@@ -114,7 +115,8 @@ static void on_redis_down(void *data, const struct hw_cause *cause)
 
 const struct hw_redis_events hw_engine_redis_events = { on_redis_up, on_redis_down };
 
-void hw_engine_on_embedded_news(void *data, enum hw_embedded_news news, const struct hw_cause *cause)
+void hw_engine_on_embedded_news(void *data, enum hw_embedded_news news,
+                                const struct hw_cause *cause)
 {
     struct hw_engine *e = data;
     struct hw_engine_event event = hw_engine_event_make(HW_EVENT_REDIS_EMBEDDED);
@@ -192,8 +194,9 @@ static void on_fenced(void *data)
     hw_janitor_stop(e->janitor);
     hw_ledger_fence(e->ledger);
     hw_courier_drop_all(&e->courier);
-    hw_engine_warn(e, NULL, "another instance took this one's work over because its heartbeat was "
-                            "not seen; joining again");
+    hw_engine_warn(e, NULL,
+                   "another instance took this one's work over because its heartbeat was "
+                   "not seen; joining again");
     hw_engine_look_ready(e);
 }
 
@@ -231,7 +234,8 @@ static void on_takeover(void *data, const char *id, const char *why)
         look_for_backlogs(e);
 }
 
-static void on_beat_trouble(void *data, enum hw_redis_trouble trouble, const struct hw_cause *cause)
+static void on_beat_trouble(void *data, enum hw_redis_trouble trouble,
+                            const struct hw_cause *cause)
 {
     hw_engine_note_trouble(data, HW_TROUBLE_BEAT, trouble, cause);
 }
@@ -255,7 +259,8 @@ static void on_batch(void *data, const struct hw_ingest_batch *batch)
     hw_intake_on_batch(&e->intake, batch);
 }
 
-static void on_ingest_state(void *data, enum hw_redis_trouble trouble, const struct hw_cause *cause)
+static void on_ingest_state(void *data, enum hw_redis_trouble trouble,
+                            const struct hw_cause *cause)
 {
     hw_engine_note_trouble(data, HW_TROUBLE_READ, trouble, cause);
 }
@@ -279,7 +284,16 @@ static void on_rejected(void *data, struct hw_stream_id entry, enum hw_entry_rea
     hw_engine_tell(e, event);
 }
 
-const struct hw_ingest_events hw_engine_ingest_events = { on_batch, on_ingest_state, on_rejected };
+const struct hw_ingest_events hw_engine_ingest_events = { on_batch, on_ingest_state,
+                                                          on_rejected };
+
+void hw_engine_on_accept_state(void *data, enum hw_redis_trouble trouble)
+{
+    struct hw_engine *e = data;
+
+    if (trouble != e->troubles[HW_TROUBLE_ACCEPT].trouble)
+        hw_engine_note_trouble(e, HW_TROUBLE_ACCEPT, trouble, NULL);
+}
 
 /* ---- the ledger ---- */
 
@@ -308,11 +322,13 @@ static void tell_disabled(struct hw_engine *e, const struct hw_webhook *wh, bool
         e->metrics.disabled_failures++;
     event.account = wh->account;
     event.subject = wh->id;
-    event.text = is_gone ? "Endpoint returned 410 Gone" : "Disabled after repeated delivery failures";
+    event.text =
+        is_gone ? "Endpoint returned 410 Gone" : "Disabled after repeated delivery failures";
     hw_engine_tell(e, event);
     if (!e->is_refreshing)
-        e->is_refreshing = hw_registry_refresh(e->registry, &e->refresh, hw_slice_str(wh->account),
-                                               on_refreshed) == HW_OK;
+        e->is_refreshing =
+            hw_registry_refresh(e->registry, &e->refresh, hw_slice_str(wh->account),
+                                on_refreshed) == HW_OK;
 }
 
 static void on_failures(void *data, uint32_t w, uint64_t consecutive, bool was_disabled_now)
@@ -324,15 +340,18 @@ static void on_failures(void *data, uint32_t w, uint64_t consecutive, bool was_d
         return;
     wh->standing.consecutive_failures = (unsigned)consecutive;
     if (was_disabled_now)
-        tell_disabled(e, wh, e->config.disable_after == 0 || consecutive < e->config.disable_after);
+        tell_disabled(e, wh,
+                      e->config.disable_after == 0 || consecutive < e->config.disable_after);
 }
 
-static void on_ledger_state(void *data, enum hw_redis_trouble trouble, const struct hw_cause *cause)
+static void on_ledger_state(void *data, enum hw_redis_trouble trouble,
+                            const struct hw_cause *cause)
 {
     hw_engine_note_trouble(data, HW_TROUBLE_WRITE, trouble, cause);
 }
 
-const struct hw_ledger_events hw_engine_ledger_events = { on_waiting, on_failures, on_ledger_state };
+const struct hw_ledger_events hw_engine_ledger_events = { on_waiting, on_failures,
+                                                          on_ledger_state };
 
 /* ---- retries ---- */
 
@@ -370,7 +389,8 @@ static void empty_parked(struct hw_engine *e, struct hw_webhook *wh)
 
     if (endpoint != NULL && endpoint->is_emptied)
         return;
-    if (endpoint != NULL) /* else no memory for it: its backlog is looked for on the next beat */
+    if (endpoint !=
+        NULL) /* else no memory for it: its backlog is looked for on the next beat */
         endpoint->is_emptied = true;
     hw_keeper_empty(&e->keeper, wh->w);
     hw_courier_backlog(&e->courier, wh->w);
@@ -383,7 +403,8 @@ static void on_changed(void *data, const struct hw_account *account)
     hw_courier_account_changed(&e->courier, account, hw_now_of(&e->loop));
     for (size_t i = 0; i < account->n_webhooks; i++) {
         struct hw_webhook *wh = account->webhooks[i];
-        if (wh->standing.status == HW_WEBHOOK_DISABLED || wh->standing.status == HW_WEBHOOK_DELETED)
+        if (wh->standing.status == HW_WEBHOOK_DISABLED ||
+            wh->standing.status == HW_WEBHOOK_DELETED)
             empty_parked(e, wh);
     }
 }
@@ -460,7 +481,8 @@ void hw_engine_on_pump(struct hw_turn_hook *hook)
 {
     struct hw_engine *e = HW_CONTAINER_OF(hook, struct hw_engine, pump);
     struct hw_now now = hw_now_of(&e->loop);
-    bool may_start = e->phase == HW_ENGINE_STARTED && hw_members_may_start(e->members, now.mono);
+    bool may_start =
+        e->phase == HW_ENGINE_STARTED && hw_members_may_start(e->members, now.mono);
 
     hw_dispatch_stop(&e->courier.dispatch, !may_start);
     hw_courier_pump(&e->courier, now);

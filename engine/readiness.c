@@ -51,7 +51,8 @@ static const char *advice(enum hw_redis_trouble trouble)
 {
     switch (trouble) {
     case HW_REDIS_FULL:
-        return "Redis is at its memory limit: raise maxmemory or free some; nothing is lost meanwhile";
+        return "Redis is at its memory limit: raise maxmemory or free some; nothing is lost "
+               "meanwhile";
     case HW_REDIS_UNSAVED:
         return "Redis cannot write to its disk: see its log; nothing is lost meanwhile";
     case HW_REDIS_READONLY:
@@ -71,7 +72,8 @@ static const char *advice(enum hw_redis_trouble trouble)
 static const struct hw_trouble_note *first_trouble(const struct hw_engine *e)
 {
     for (int place = 0; place < HW_TROUBLE_PLACES; place++)
-        if (e->troubles[place].trouble != HW_REDIS_FINE && e->troubles[place].trouble != HW_REDIS_GONE)
+        if (e->troubles[place].trouble != HW_REDIS_FINE &&
+            e->troubles[place].trouble != HW_REDIS_GONE)
             return &e->troubles[place];
     return NULL;
 }
@@ -97,13 +99,15 @@ static void reason_of(struct hw_engine *e, char *out, size_t size)
     else if (e->durability_line[0] != '\0' && e->verdict == HW_DURABILITY_REFUSED)
         snprintf(out, size, "%s", e->durability_line);
     else if (note != NULL)
-        snprintf(out, size, "%s (%.100s)", advice(note->trouble), note->text);
+        snprintf(out, size, note->text[0] ? "%s (%.100s)" : "%s", advice(note->trouble),
+                 note->text);
     else if (!e->is_joined)
         snprintf(out, size, "joining the installation");
     else if (!hw_registry_is_loaded(e->registry))
         snprintf(out, size, "loading the webhooks");
     else if (!e->is_running)
-        snprintf(out, size, e->has_run ? "comparing with Redis after a lost connection" : "starting");
+        snprintf(out, size,
+                 e->has_run ? "comparing with Redis after a lost connection" : "starting");
     else if (!has_moved_lately(e, hw_loop_now(&e->loop)))
         snprintf(out, size, "Redis has not answered for %d s", MOVES_WITHIN_MS / 1000);
     else

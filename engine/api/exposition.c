@@ -126,10 +126,11 @@ static void write_queues(struct hw_buf *out, const struct hw_gauges *g)
     gauge(out, "hookwheel_deliveries_in_flight",
           "Deliveries whose attempt is under way (this instance).", g->in_flight);
     gauge(out, "hookwheel_deliveries_waiting",
-          "Deliveries not yet attempted (installation: not to be summed).", g->waiting);
+          "Deliveries not finished, but those scheduled for a retry (installation: not to be summed).", g->waiting);
     gauge_double(
         out, "hookwheel_oldest_waiting_seconds",
-        "Age of the oldest delivery not yet attempted (installation: not to be summed).",
+        "Age of the oldest delivery not yet attempted, in Redis or in this instance's memory "
+        "(installation: not to be summed).",
         g->oldest_waiting_s);
     gauge(out, "hookwheel_retries_scheduled",
           "Deliveries that wait for their next attempt (installation: not to be summed).",

@@ -151,8 +151,7 @@ static bool read_types(struct form *f, const json_t *value)
         json_array_size(value) > TYPES_MAX)
         return REFUSE(f, "event_types",
                       "event_types is a list of 1 to %d types; left out: all.", TYPES_MAX);
-    json_array_foreach(value, i, item)
-    {
+    json_array_foreach (value, i, item) {
         struct hw_slice type = text_of(item);
 
         if (!type_exists(type))
@@ -269,12 +268,13 @@ static bool read_fields(struct form *f, const json_t *value)
     if (!json_is_object(value) || json_object_size(value) > FIELDS_MAX)
         return REFUSE(f, "headers", "headers is an object of at most %d names and values.",
                       FIELDS_MAX);
-    json_object_foreach((json_t *)value, name, item) n_bytes +=
-        strlen(name) + json_string_length(item);
+    json_object_foreach ((json_t *)value, name, item)
+        n_bytes += strlen(name) + json_string_length(item);
     if (n_bytes > FIELDS_MAX_BYTES)
         return REFUSE(f, "headers", "headers are over %d bytes in all.", FIELDS_MAX_BYTES);
-    json_object_foreach((json_t *)value, name,
-                        item) if (!add_field(f, hw_slice_str(name), item)) return false;
+    json_object_foreach ((json_t *)value, name, item)
+        if (!add_field(f, hw_slice_str(name), item))
+            return false;
     return true;
 }
 
@@ -287,12 +287,9 @@ static bool read_signature(struct form *f, const json_t *value)
     if (!json_is_object(value))
         return REFUSE(f, "signature_header",
                       "signature_header is an object: name and format.");
-    json_object_foreach(
-        (json_t *)value, member,
-        item) if (strcmp(member, "name") != 0 &&
-                  strcmp(member, "format") !=
-                      0) return REFUSE(f, "signature_header",
-                                       "signature_header has only name and format.");
+    json_object_foreach ((json_t *)value, member, item)
+        if (strcmp(member, "name") != 0 && strcmp(member, "format") != 0)
+            return REFUSE(f, "signature_header", "signature_header has only name and format.");
     if (!may_be_field(f, "signature_header", name))
         return false;
     f->wh->signature_format =
@@ -368,7 +365,9 @@ static bool read_members(struct form *f, json_t *object)
     const char *name;
     json_t *value;
 
-    json_object_foreach(object, name, value) if (!read_member(f, name, value)) return false;
+    json_object_foreach (object, name, value)
+        if (!read_member(f, name, value))
+            return false;
     return true;
 }
 

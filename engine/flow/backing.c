@@ -9,13 +9,13 @@
 #include "store/archive.h"
 
 struct question {
-    struct hw_list link;           /* in backing->known, or unlinked */
+    struct hw_list link; /* in backing->known, or unlinked */
     struct hw_backing *backing;
-    struct hw_backend_req *req;    /* borrowed from the API */
+    struct hw_backend_req *req; /* borrowed from the API */
     struct hw_registry_op op;
     struct hw_archive_get get;
-    struct hw_webhook *webhook;    /* a reference while asked about; NULL: none */
-    struct hw_backend_webhook *found_webhooks;    /* owned */
+    struct hw_webhook *webhook;                /* a reference while asked about; NULL: none */
+    struct hw_backend_webhook *found_webhooks; /* owned */
     struct hw_backend_delivery *found_deliveries; /* owned */
 };
 
@@ -163,21 +163,26 @@ static void on_got(struct hw_registry_op *op, enum hw_registry_result result)
     question_end(q, result_of(result));
 }
 
-/* Read the account again first, so that what is answered is what Redis has. */
+/* Read the account of a webhook again first, so that what is answered is what Redis has; one
+ * not known here may have been made by another instance a moment ago. */
+static enum hw_status refresh_of(struct question *q, const struct hw_webhook *wh,
+                                 const char *id, uint32_t w, hw_registry_cb cb)
+{
+    struct hw_registry *r = q->backing->registry;
+
+    if (wh != NULL)
+        return hw_registry_refresh(r, &q->op, hw_slice_str(wh->account), cb);
+    return hw_registry_locate(r, &q->op, hw_slice_str(id), w, cb);
+}
+
 static void backing_get(void *data, struct hw_backend_get *get)
 {
     struct question *q = question_new(data, &get->req);
-    struct hw_webhook *wh;
 
     if (q == NULL)
         return;
-    /* An id not known here may have been made by another instance a moment ago: its account
-     * is then what the caller says. */
-    wh = hw_registry_find_id(q->backing->registry, hw_slice_str(get->id));
-    const char *account = wh != NULL ? wh->account : get->account;
-    if (account == NULL && hw_redis_is_up(q->backing->store->work))
-        question_end_later(q, HW_BACKEND_NOT_FOUND);
-    else if (account == NULL || hw_registry_refresh(q->backing->registry, &q->op, hw_slice_str(account), on_got) != HW_OK)
+    struct hw_webhook *wh = hw_registry_find_id(q->backing->registry, hw_slice_str(get->id));
+    if (refresh_of(q, wh, get->id, 0, on_got) != HW_OK)
         question_end_later(q, HW_BACKEND_UNAVAILABLE);
 }
 
@@ -216,8 +221,8 @@ static void backing_list(void *data, struct hw_backend_list *list)
 {
     struct question *q = question_new(data, &list->req);
 
-    if (q != NULL && hw_registry_refresh(q->backing->registry, &q->op, hw_slice_str(list->account),
-                                         on_listed) != HW_OK)
+    if (q != NULL && hw_registry_refresh(q->backing->registry, &q->op,
+                                         hw_slice_str(list->account), on_listed) != HW_OK)
         question_end_later(q, HW_BACKEND_UNAVAILABLE);
 }
 
@@ -226,32 +231,36 @@ static void on_removed(struct hw_registry_op *op, enum hw_registry_result result
     question_end(question_of_op(op), result_of(result));
 }
 
+static void on_found_to_remove(struct hw_registry_op *op, enum hw_registry_result result)
+{
+    struct question *q = question_of_op(op);
+    struct hw_backend_delete *del = HW_CONTAINER_OF(q->req, struct hw_backend_delete, req);
+    struct hw_webhook *wh = find_live(q->backing, del->account, del->id);
+
+    if (result != HW_REGISTRY_DONE || wh == NULL)
+        question_end(q, result == HW_REGISTRY_UNAVAILABLE ? HW_BACKEND_UNAVAILABLE
+                                                          : HW_BACKEND_NOT_FOUND);
+    else if (hw_registry_delete(q->backing->registry, &q->op, wh,
+                                hw_loop_unix(q->backing->loop), on_removed) != HW_OK)
+        question_end(q, HW_BACKEND_UNAVAILABLE);
+}
+
 static void backing_remove(void *data, struct hw_backend_delete *del)
 {
     struct question *q = question_new(data, &del->req);
-    struct hw_webhook *wh;
 
     if (q == NULL)
         return;
-    wh = find_live(q->backing, del->account, del->id);
-    if (!hw_redis_is_up(q->backing->store->work)) {
-        question_end_later(q, HW_BACKEND_UNAVAILABLE);
-        return;
-    }
-    if (wh == NULL) {
-        question_end_later(q, HW_BACKEND_NOT_FOUND);
-        return;
-    }
-    q->webhook = hw_webhook_hold(wh);
-    if (hw_registry_delete(q->backing->registry, &q->op, wh, hw_loop_unix(q->backing->loop),
-                           on_removed) != HW_OK)
+    struct hw_webhook *wh = hw_registry_find_id(q->backing->registry, hw_slice_str(del->id));
+    if (refresh_of(q, wh, del->id, 0, on_found_to_remove) != HW_OK)
         question_end_later(q, HW_BACKEND_UNAVAILABLE);
 }
 
 /* ---- deliveries ---- */
 
 /* Where it is not kept as a webhook any more: the number alone. */
-static struct hw_backend_delivery as_delivery(struct hw_backing *b, const struct hw_archive_item *item)
+static struct hw_backend_delivery as_delivery(struct hw_backing *b,
+                                              const struct hw_archive_item *item)
 {
     struct hw_webhook *wh = hw_subscriptions_find(subscriptions(b), item->w);
 
@@ -269,10 +278,12 @@ static struct hw_backend_place as_place(struct hw_archive_place p)
     return (struct hw_backend_place){ p.stamp_us, p.w, p.n };
 }
 
-static void on_page(void *data, enum hw_redis_trouble trouble, const struct hw_archive_page *page)
+static void on_page(void *data, enum hw_redis_trouble trouble,
+                    const struct hw_archive_page *page)
 {
     struct question *q = data;
-    struct hw_backend_deliveries *list = HW_CONTAINER_OF(q->req, struct hw_backend_deliveries, req);
+    struct hw_backend_deliveries *list =
+        HW_CONTAINER_OF(q->req, struct hw_backend_deliveries, req);
 
     if (trouble != HW_REDIS_FINE) {
         question_end(q, HW_BACKEND_UNAVAILABLE);
@@ -300,7 +311,8 @@ static size_t webhooks_asked(const struct hw_backend_deliveries *list,
     size_t n = 0;
 
     for (size_t i = 0; i < account->n_webhooks; i++)
-        if (list->webhook_id == NULL || strcmp(list->webhook_id, account->webhooks[i]->id) == 0)
+        if (list->webhook_id == NULL ||
+            strcmp(list->webhook_id, account->webhooks[i]->id) == 0)
             out[n++] = account->webhooks[i]->w;
     return n;
 }
@@ -331,43 +343,59 @@ static bool ask_page(struct question *q, struct hw_backend_deliveries *list,
     return hw_archive_list(q->backing->store, &query, on_page, q) == HW_OK;
 }
 
+static void on_account_read(struct hw_registry_op *op, enum hw_registry_result result)
+{
+    struct question *q = question_of_op(op);
+    struct hw_backend_deliveries *list =
+        HW_CONTAINER_OF(q->req, struct hw_backend_deliveries, req);
+    const struct hw_account *account =
+        hw_subscriptions_account(subscriptions(q->backing), hw_slice_str(list->account));
+    enum hw_backend_result answer = HW_BACKEND_OK;
+    bool is_asked = false;
+    uint32_t *numbers;
+
+    if (result == HW_REGISTRY_UNAVAILABLE || account == NULL) {
+        question_end(q, account == NULL && result != HW_REGISTRY_UNAVAILABLE
+                            ? HW_BACKEND_OK
+                            : HW_BACKEND_UNAVAILABLE);
+        return;
+    }
+    numbers = hw_malloc(account->n_webhooks * sizeof *numbers);
+    if (numbers == NULL)
+        answer = HW_BACKEND_FAILED;
+    else
+        is_asked = ask_page(q, list, account, numbers, &answer);
+    hw_free(numbers);
+    if (!is_asked)
+        question_end(q, answer);
+}
+
+/* The account first: it may have a webhook that is not known here yet. */
 static void backing_deliveries(void *data, struct hw_backend_deliveries *list)
 {
     struct question *q = question_new(data, &list->req);
-    const struct hw_account *account;
-    enum hw_backend_result result = HW_BACKEND_OK;
-    bool is_asked = false;
-    uint32_t *numbers;
 
     if (q == NULL)
         return;
     list->n_found = 0;
     list->has_more = false;
-    account = hw_subscriptions_account(subscriptions(q->backing), hw_slice_str(list->account));
-    if (!hw_redis_is_up(q->backing->store->work)) {
-        result = HW_BACKEND_UNAVAILABLE;
-    } else if (account != NULL) {
-        numbers = hw_malloc(account->n_webhooks * sizeof *numbers);
-        if (numbers == NULL)
-            result = HW_BACKEND_FAILED;
-        else
-            is_asked = ask_page(q, list, account, numbers, &result);
-        hw_free(numbers);
-    }
-    if (!is_asked)
-        question_end_later(q, result);
+    if (hw_registry_refresh(q->backing->registry, &q->op, hw_slice_str(list->account),
+                            on_account_read) != HW_OK)
+        question_end_later(q, HW_BACKEND_UNAVAILABLE);
 }
 
 static void on_inspected(struct hw_archive_get *get, enum hw_redis_trouble trouble,
                          const struct hw_archive_one *one)
 {
     struct question *q = HW_CONTAINER_OF(get, struct question, get);
-    struct hw_backend_inspect *inspect = HW_CONTAINER_OF(q->req, struct hw_backend_inspect, req);
+    struct hw_backend_inspect *inspect =
+        HW_CONTAINER_OF(q->req, struct hw_backend_inspect, req);
     struct hw_attempt attempt;
     struct hw_slice response;
 
     if (trouble != HW_REDIS_FINE || one == NULL) {
-        question_end(q, trouble != HW_REDIS_FINE ? HW_BACKEND_UNAVAILABLE : HW_BACKEND_NOT_FOUND);
+        question_end(q,
+                     trouble != HW_REDIS_FINE ? HW_BACKEND_UNAVAILABLE : HW_BACKEND_NOT_FOUND);
         return;
     }
     inspect->found = as_delivery(q->backing, &one->item);
@@ -381,29 +409,57 @@ static void on_inspected(struct hw_archive_get *get, enum hw_redis_trouble troub
     question_end(q, HW_BACKEND_OK);
 }
 
+static void on_found_to_inspect(struct hw_registry_op *op, enum hw_registry_result result)
+{
+    struct question *q = question_of_op(op);
+    struct hw_backend_inspect *inspect =
+        HW_CONTAINER_OF(q->req, struct hw_backend_inspect, req);
+    struct hw_webhook *wh = hw_subscriptions_find(subscriptions(q->backing), inspect->w);
+
+    if (result == HW_REGISTRY_UNAVAILABLE) {
+        question_end(q, HW_BACKEND_UNAVAILABLE);
+        return;
+    }
+    if (wh == NULL ||
+        (inspect->account != NULL && strcmp(inspect->account, wh->account) != 0)) {
+        question_end(q, HW_BACKEND_NOT_FOUND);
+        return;
+    }
+    q->webhook = hw_webhook_hold(wh);
+    if (hw_archive_find(q->backing->store, &q->get, inspect->w, inspect->n, on_inspected) !=
+        HW_OK)
+        question_end(q, HW_BACKEND_UNAVAILABLE);
+}
+
 static void backing_inspect(void *data, struct hw_backend_inspect *inspect)
 {
     struct question *q = question_new(data, &inspect->req);
-    struct hw_webhook *wh;
 
     if (q == NULL)
         return;
     inspect->response_head = inspect->response_body = hw_slice(NULL, 0);
-    wh = hw_subscriptions_find(subscriptions(q->backing), inspect->w);
-    if (!hw_redis_is_up(q->backing->store->work)) {
-        question_end_later(q, HW_BACKEND_UNAVAILABLE);
-        return;
-    }
-    if (wh == NULL || (inspect->account != NULL && strcmp(inspect->account, wh->account) != 0)) {
-        question_end_later(q, HW_BACKEND_NOT_FOUND);
-        return;
-    }
-    q->webhook = hw_webhook_hold(wh);
-    if (hw_archive_find(q->backing->store, &q->get, inspect->w, inspect->n, on_inspected) != HW_OK)
+    struct hw_webhook *wh = hw_subscriptions_find(subscriptions(q->backing), inspect->w);
+    if (refresh_of(q, wh, NULL, inspect->w, on_found_to_inspect) != HW_OK)
         question_end_later(q, HW_BACKEND_UNAVAILABLE);
 }
 
 /* ---- gauges, readiness ---- */
+
+/* Age of the oldest in our memory that was not attempted yet; Redis tells of what waits there. */
+static double oldest_in_memory_s(struct hw_backing *b)
+{
+    const struct hw_dispatch *dispatch = &b->courier->dispatch;
+    uint64_t now_us = (uint64_t)hw_loop_unix(b->loop) * 1000, oldest_us = now_us;
+
+    for (size_t w = 0; w < dispatch->n_numbers; w++) {
+        struct hw_endpoint *e = dispatch->by_number[w];
+        struct hw_list *link = e != NULL ? hw_list_first(&e->first) : NULL;
+        if (link != NULL &&
+            HW_CONTAINER_OF(link, struct hw_delivery, link)->stamp_us < oldest_us)
+            oldest_us = HW_CONTAINER_OF(link, struct hw_delivery, link)->stamp_us;
+    }
+    return (double)(now_us - oldest_us) / 1e6;
+}
 
 static void on_gauges(void *data, const struct hw_gauges *gauges)
 {
@@ -411,12 +467,16 @@ static void on_gauges(void *data, const struct hw_gauges *gauges)
     struct hw_backing *b = q->backing;
     struct hw_backend_gauges *ask = HW_CONTAINER_OF(q->req, struct hw_backend_gauges, req);
     const struct hw_dispatch *dispatch = &b->courier->dispatch;
+    double oldest_s = oldest_in_memory_s(b);
 
     ask->gauges = *gauges;
+    if (oldest_s > ask->gauges.oldest_waiting_s)
+        ask->gauges.oldest_waiting_s = oldest_s;
     ask->gauges.in_flight = dispatch->n_in_flight;
     ask->gauges.webhooks_active = hw_subscriptions_count(subscriptions(b), HW_WEBHOOK_ACTIVE);
     ask->gauges.webhooks_paused = hw_subscriptions_count(subscriptions(b), HW_WEBHOOK_PAUSED);
-    ask->gauges.webhooks_disabled = hw_subscriptions_count(subscriptions(b), HW_WEBHOOK_DISABLED);
+    ask->gauges.webhooks_disabled =
+        hw_subscriptions_count(subscriptions(b), HW_WEBHOOK_DISABLED);
     ask->gauges.connections_open = b->connections(b->data);
     ask->gauges.redis_connected = hw_redis_is_up(b->store->work);
     ask->gauges.durability = b->durability(b->data);

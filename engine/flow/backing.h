@@ -15,14 +15,14 @@
 #include "store/registry.h"
 
 struct hw_backing {
-    struct hw_backend backend;             /* what the API is given; its data is this struct */
-    struct hw_loop *loop;                  /* borrowed, all of these */
+    struct hw_backend backend; /* what the API is given; its data is this struct */
+    struct hw_loop *loop;      /* borrowed, all of these */
     struct hw_store *store;
     struct hw_registry *registry;
     struct hw_gauge_reader *gauge_reader;
     struct hw_courier *courier;
-    struct hw_list known;                  /* questions whose answer is told on the next turn */
-    struct hw_backend_req *failed;         /* requests that got no memory, chained by state */
+    struct hw_list known;          /* questions whose answer is told on the next turn */
+    struct hw_backend_req *failed; /* requests that got no memory, chained by state */
     struct hw_wheel_entry later;
     /* The engine's: what is true of it now. */
     void (*readiness)(void *data, struct hw_backend_readiness *out);

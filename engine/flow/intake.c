@@ -70,7 +70,8 @@ void hw_intake_void(struct hw_intake *in)
 static bool all_accepted(const struct hw_intake *in)
 {
     for (size_t i = 0; i < in->n_events; i++)
-        if (in->events[i].result == HW_ACCEPTED_NOT_YET || in->events[i].result == HW_ACCEPTED_STALE)
+        if (in->events[i].result == HW_ACCEPTED_NOT_YET ||
+            in->events[i].result == HW_ACCEPTED_STALE)
             return false;
     return true;
 }
@@ -83,7 +84,8 @@ static void end_if_done(struct hw_intake *in)
         batch_end(in);
         return;
     }
-    if (in->batch == NULL || in->is_waiting_for_room || hw_wheel_is_armed(&in->later) || !all_accepted(in))
+    if (in->batch == NULL || in->is_waiting_for_room || hw_wheel_is_armed(&in->later) ||
+        !all_accepted(in))
         return;
     batch_end(in);
     hw_ingest_done(in->ingest);
@@ -127,7 +129,8 @@ static void on_reject(struct hw_reject *r, enum hw_redis_trouble trouble)
     end_if_done(in);
 }
 
-static void reject(struct hw_intake *in, const struct hw_ingest_entry *entry, enum hw_entry_reason reason)
+static void reject(struct hw_intake *in, const struct hw_ingest_entry *entry,
+                   enum hw_entry_reason reason)
 {
     struct hw_reject *r = &in->rejects[in->n_rejects];
 
@@ -182,7 +185,8 @@ static bool match_event(struct hw_intake *in, size_t i)
     struct hw_webhook *found[64];
     struct hw_webhook **all = found;
     const struct hw_entry *entry = &in->entries[i];
-    const struct hw_account *account = hw_subscriptions_account(in->subscriptions, entry->account);
+    const struct hw_account *account =
+        hw_subscriptions_account(in->subscriptions, entry->account);
     size_t n;
 
     in->events[i].version = account ? account->version : 0;
@@ -196,7 +200,8 @@ static bool match_event(struct hw_intake *in, size_t i)
             return false;
         hw_subscriptions_match(account, entry->type, entry->subject, entry->level, all, n);
     }
-    bool is_room = grow((void **)&in->targets, &in->cap_targets, in->n_targets + n, sizeof *in->targets);
+    bool is_room =
+        grow((void **)&in->targets, &in->cap_targets, in->n_targets + n, sizeof *in->targets);
     for (size_t k = 0; is_room && k < n; k++)
         in->targets[in->n_targets + k] = (struct hw_accept_target){ .w = all[k]->w };
     if (all != found)
@@ -257,7 +262,8 @@ static bool should_wait_for_room(struct hw_intake *in, hw_mono_ms now)
         struct hw_endpoint *e = hw_dispatch_find(&in->courier->dispatch, in->targets[i].w);
         if (e == NULL || e->n_coming == 0)
             continue;
-        size_t fits = e->n_coming < hw_endpoint_queue_max(e) ? e->n_coming : hw_endpoint_queue_max(e);
+        size_t fits =
+            e->n_coming < hw_endpoint_queue_max(e) ? e->n_coming : hw_endpoint_queue_max(e);
         if (hw_endpoint_room(e) < fits && hw_endpoint_keeps_up(e, now))
             should = true;
         e->n_coming = 0;
@@ -331,7 +337,8 @@ static void refresh_stale(struct hw_intake *in)
         if (in->events[i].result != HW_ACCEPTED_STALE)
             continue;
         in->is_refreshing = true;
-        if (hw_registry_refresh(in->registry, &in->refresh, in->events[i].account, on_refreshed) != HW_OK) {
+        if (hw_registry_refresh(in->registry, &in->refresh, in->events[i].account,
+                                on_refreshed) != HW_OK) {
             in->is_refreshing = false;
             hw_loop_arm(in->loop, &in->later, TROUBLE_WAIT_MS);
         }
@@ -344,6 +351,8 @@ static void on_accepted(struct hw_accept *a, enum hw_redis_trouble trouble)
     struct hw_intake *in = HW_CONTAINER_OF(a, struct hw_intake, accept);
 
     in->is_accepting = false;
+    if (trouble != HW_REDIS_GONE && trouble != HW_REDIS_FENCED)
+        in->on_state(in->data, trouble);
     if (in->is_void || trouble == HW_REDIS_FENCED || trouble == HW_REDIS_GONE) {
         /* What was taken all the same is found by comparing, or by whoever owns it now; a
          * comparison may have read too early for an accept that was answered after it. */

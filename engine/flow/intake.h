@@ -20,7 +20,7 @@
 struct hw_intake_event;
 
 struct hw_intake {
-    struct hw_loop *loop;          /* borrowed, all of these */
+    struct hw_loop *loop; /* borrowed, all of these */
     struct hw_metrics *metrics;
     struct hw_ingest *ingest;
     struct hw_ledger *ledger;
@@ -30,24 +30,27 @@ struct hw_intake {
     struct hw_courier *courier;
     struct hw_keeper *keeper;
     size_t max_payload_bytes;
+    /* Accepting does not work now (at each try), or works again (FINE). */
+    void (*on_state)(void *data, enum hw_redis_trouble trouble);
+    void *data;
 
     const struct hw_ingest_batch *batch; /* NULL: none out */
     struct hw_accept accept;
-    struct hw_accept_event *events;      /* owned; the good entries of the batch, in order */
-    struct hw_entry *entries;            /* owned; the same, checked */
+    struct hw_accept_event *events; /* owned; the good entries of the batch, in order */
+    struct hw_entry *entries;       /* owned; the same, checked */
     size_t n_events, cap_events;
-    struct hw_accept_target *targets;    /* owned; of all events */
+    struct hw_accept_target *targets; /* owned; of all events */
     size_t n_targets, cap_targets;
-    struct hw_buf records;               /* of all events, one after another */
-    struct hw_reject *rejects;           /* owned; one for each bad entry */
+    struct hw_buf records;     /* of all events, one after another */
+    struct hw_reject *rejects; /* owned; one for each bad entry */
     size_t n_rejects, cap_rejects, n_rejects_open;
-    struct hw_wheel_entry later;         /* room to wait for, or a trouble to wait out */
-    hw_mono_ms waits_until;              /* for room */
-    struct hw_registry_op refresh;       /* an account whose webhooks had changed */
+    struct hw_wheel_entry later;   /* room to wait for, or a trouble to wait out */
+    hw_mono_ms waits_until;        /* for room */
+    struct hw_registry_op refresh; /* an account whose webhooks had changed */
     bool is_waiting_for_room;
     bool is_accepting;
     bool is_refreshing;
-    bool is_void;                        /* the batch was taken back while a question was open */
+    bool is_void; /* the batch was taken back while a question was open */
 };
 
 void hw_intake_init(struct hw_intake *in);

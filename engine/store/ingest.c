@@ -324,6 +324,7 @@ static void on_read(struct hw_redis_req *req, enum hw_redis_trouble what,
 static void send_read(struct hw_ingest *g, enum reading kind)
 {
     g->read_generation = g->generation;
+    g->read_req.may_block = kind == READING_NEW;
     if (hw_redis_send(g->intake, &g->read_req, &g->read_command, on_read) == HW_OK)
         g->reading = kind;
     else

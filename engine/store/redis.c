@@ -376,7 +376,7 @@ static void tell_error(struct hw_redis *r, struct hw_redis_req *req, struct hw_s
 
 static void observe(struct hw_redis *r, const struct hw_redis_req *req)
 {
-    if (req->wants_no_timeout)
+    if (req->wants_no_timeout || req->may_block)
         return; /* how long it blocked says nothing about Redis */
     hw_hist_observe(&r->options.metrics->redis_command,
                     r->turn_us > req->sent_us ? (double)(r->turn_us - req->sent_us) / 1e6 : 0);

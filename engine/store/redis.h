@@ -75,6 +75,7 @@ struct hw_redis_req {
     hw_mono_us sent_us;
     bool script_sent;           /* private */
     bool wants_no_timeout;      /* a blocking command: set before sending */
+    bool may_block;             /* one that blocks for a bounded time: set before sending */
 };
 
 struct hw_redis_events {

@@ -457,6 +457,30 @@ enum hw_status hw_registry_refresh(struct hw_registry *r, struct hw_registry_op 
     return status == HW_OK ? reread(op) : status;
 }
 
+static void on_whose(struct hw_redis_req *req, enum hw_redis_trouble what,
+                     const struct hw_reply *reply, const struct hw_cause *cause)
+{
+    struct hw_registry_op *op = HW_CONTAINER_OF(req, struct hw_registry_op, req);
+    struct hw_slice account = what == HW_REDIS_FINE ? reply->text : hw_slice(NULL, 0);
+
+    (void)cause;
+    if (what == HW_REDIS_FINE && op_begin(op->registry, op, account, op->cb) != HW_OK)
+        op->cb(op, HW_REGISTRY_NOT_FOUND);
+    else
+        changed(op, what == HW_REDIS_FINE ? HW_REGISTRY_DONE : HW_REGISTRY_UNAVAILABLE);
+}
+
+enum hw_status hw_registry_locate(struct hw_registry *r, struct hw_registry_op *op,
+                                  struct hw_slice id, uint32_t w, hw_registry_cb cb)
+{
+    op->registry = r;
+    op->cb = cb;
+    hw_store_eval(r->store, &op->command, &hw_script_whose, NULL, NULL);
+    hw_command_add(&op->command, id);
+    hw_command_u64(&op->command, w);
+    return hw_redis_send(r->store->work, &op->req, &op->command, on_whose);
+}
+
 enum hw_status hw_registry_create(struct hw_registry *r, struct hw_registry_op *op,
                                   const struct hw_webhook *wh, hw_registry_cb cb)
 {

@@ -84,6 +84,11 @@ void hw_registry_op_close(struct hw_registry_op *op); /* not while under way */
 HW_MUST_USE enum hw_status hw_registry_refresh(struct hw_registry *r,
                                                struct hw_registry_op *op,
                                                struct hw_slice account, hw_registry_cb cb);
+/* The same for whichever account has the webhook of that id, or, where id is empty, of that
+ * number: one that another instance has made a moment ago is known to Redis only.  NOT_FOUND:
+ * nobody has. */
+HW_MUST_USE enum hw_status hw_registry_locate(struct hw_registry *r, struct hw_registry_op *op,
+                                              struct hw_slice id, uint32_t w, hw_registry_cb cb);
 /* Store a new webhook (wh->account, wh->id; wh->w is given by Redis and is in op->w and, in
  * memory, in the registry's own object).  wh is not kept. */
 HW_MUST_USE enum hw_status hw_registry_create(struct hw_registry *r, struct hw_registry_op *op,

@@ -33,7 +33,7 @@ enum hw_event_level { HW_EVENT_DEBUG, HW_EVENT_INFO, HW_EVENT_WARN, HW_EVENT_ERR
     X(WEBHOOK_DISABLED, WARN, "webhook_disabled") /* account, subject: webhook id, text: why */ \
     X(EVENT_REJECTED, WARN, "event_rejected")  /* subject: entry id, text: reason, count: of \
                                                   these since the last such report, rate limited */ \
-    X(TAKEOVER, WARN, "takeover")              /* subject: instance, count: deliveries */ \
+    X(TAKEOVER, WARN, "takeover")              /* subject: instance, text: why */        \
     X(LIMIT_LOWERED, WARN, "limit_lowered")    /* text, count: max_in_flight now (few fds) */ \
     X(WARNING, WARN, "warning")                /* text, cause */                          \
     X(DRAINING, INFO, "draining")              /* count: attempts in flight */            \

@@ -92,9 +92,14 @@ local function disable(w, account, notice, reason, now)
 end
 
 local function count_failure(w, from, flags)
-    local count = redis.call('HINCRBY', tag .. 'wh:' .. w, 'cf', 1)
+    local count
+    if string.find(flags, 'c', 1, true) then
+        count = redis.call('HINCRBY', tag .. 'wh:' .. w, 'cf', 1)
+    else
+        count = tonumber(redis.call('HGET', tag .. 'wh:' .. w, 'cf')) or 0
+    end
     groups[w].count = count
-    local is_over = disable_after > 0 and count >= disable_after
+    local is_over = string.find(flags, 'c', 1, true) and disable_after > 0 and count >= disable_after
     was_disabled[w] = was_disabled[w] or '0'
     if is_over or string.find(flags, 'g', 1, true) then
         local status = redis.call('HGET', tag .. 'wh:' .. w, 'st')
