@@ -15,6 +15,7 @@
 
 #include <ares.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -24,6 +25,7 @@
 #include "hookwheel/alloc.h"
 
 enum {
+    NAME_MAX_BYTES = 256,
     QUERY_TIMEOUT_MS = 1500, /* of the first try; c-ares doubles it for the second */
     QUERY_TRIES = 2,
     TTL_MIN_MS = 1000,
@@ -92,6 +94,9 @@ struct hw_resolve {
     struct file_mark resolv_mark, hosts_mark;
     hw_mono_ms look_at;       /* when to look at the files again */
     hw_mono_ms failing_since; /* something failed then, nothing was resolved since; 0: no */
+    char failing_name[NAME_MAX_BYTES]; /* what failed then */
+    bool has_others_failing;  /* another name has failed since, too */
+    bool is_silent;           /* the newest failure: no name server answered at all */
     struct hw_wheel_entry ended;
     struct hw_closing closing;
     void (*closed_cb)(void *data);
@@ -443,14 +448,28 @@ static const char *failure_words(int code)
 
 bool hw_resolve_is_down(const struct hw_resolve *r)
 {
-    return r->failing_since != 0 && hw_loop_now(r->loop) >= r->failing_since + DOWN_AFTER_MS;
+    return r->failing_since != 0 && (r->has_others_failing || r->is_silent) &&
+           hw_loop_now(r->loop) >= r->failing_since + DOWN_AFTER_MS;
+}
+
+/* One name that a name server refuses to resolve is the receiver's trouble, however long; several,
+ * or no answer at all, are ours. */
+static void note_failure(struct hw_resolve *r, const struct hw_resolve_name *n, int code)
+{
+    r->is_silent = code == ARES_ETIMEOUT || code == ARES_ECONNREFUSED;
+    if (r->failing_since == 0) {
+        r->failing_since = n->asked_at ? n->asked_at : 1;
+        r->has_others_failing = false;
+        snprintf(r->failing_name, sizeof(r->failing_name), "%s", n->text);
+    } else if (strcmp(r->failing_name, n->text) != 0) {
+        r->has_others_failing = true;
+    }
 }
 
 static void name_failed(struct hw_resolve_name *n, int code)
 {
     struct hw_resolve *r = n->resolve;
-    if (r->failing_since == 0)
-        r->failing_since = n->asked_at ? n->asked_at : 1;
+    note_failure(r, n, code);
     bool is_down = hw_resolve_is_down(r);
     n->result = is_down || code == ARES_ENOMEM ? HW_RESOLVE_DOWN : HW_RESOLVE_FAILED;
     n->fresh_until = 0;

@@ -2,8 +2,9 @@
  * hookwheel - the webhook delivery engine as a library.
  *
  * Give it a libuv loop and a configuration; it consumes the stream, delivers, and serves its
- * HTTP interface on that loop.  It starts no thread, installs no signal handler and prints
- * nothing: what it has to say goes to the observer.
+ * HTTP interface on that loop.  It prints nothing: what it has to say goes to the observer.  It
+ * starts no thread and installs no signal handler, but for what libuv does to look up the host
+ * name of a Redis (its thread pool) and to watch the embedded one (SIGCHLD).
  *
  *   open -> start -> (run the loop) -> drain -> close
  *
