@@ -39,7 +39,7 @@ FOREIGN = {
     "uv.h": ["engine/loop/", "engine/net/", "engine/store/", "engine/api/", "engine/cli/",
              "engine/flow/", "engine/engine.c", "engine/serve.c", "engine/main.c",
              "include/hookwheel/hookwheel.h"],
-    "ares": ["engine/net/resolve"],
+    "ares": ["engine/net/lookup"],
     "llhttp.h": ["proto/http/"],
     "mbedtls/": ["proto/tls/", "proto/rules/sign.c"],
     "psa/": ["proto/tls/", "proto/rules/sign.c"],

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "api/process.h"
+#include "api/process_metrics.h"
 #include "api/routes.h"
 #include "rules/promtext.h"
 

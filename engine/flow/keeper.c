@@ -3,16 +3,14 @@
  * refill    hw_ledger_refill -> items into the courier -> hw_courier_refilled
  * adopt     each beat, for each orphan: pieces of at most ADOPT_MAX until nothing is left
  * empty     parked deliveries of a webhook that is gone or disabled: pieces, written off
- * compare   all that Redis says is ours against the courier's map: unknown ones are loaded, those that
- *           are not ours any more are dropped
+ * compare   is in compare.c, what came in in errand.c
  *
  * A question that cannot be asked, or ends in trouble, is simply over: what it was about is
  * still there in Redis, and the next beat asks again.
  */
 #include "flow/keeper.h"
 
-#include <stdio.h>
-
+#include "flow/errand.h"
 #include "flow/sender.h"
 #include "hookwheel/alloc.h"
 
@@ -21,24 +19,12 @@ enum {
     EMPTY_MAX = 128,
     EMPTY_IN_MEMORY_MAX = 512,
     HEAD_MAX = 64 * 1024,
-    PLACEHOLDER_MAX = 1024
+    DOUBT_MIN_MS = 500,
+    DOUBT_MAX_MS = 60 * 1000
 };
 
 static const char disable_reason[] = "Disabled after repeated delivery failures";
 static const char gone_reason[] = "Endpoint returned 410 Gone";
-
-/* One question to the ledger. */
-struct errand {
-    struct hw_list link; /* in keeper->errands */
-    struct hw_keeper *keeper;
-    struct hw_take take;
-    uint32_t w;                         /* refill, drop, empty */
-    enum hw_failure write_off;          /* NONE: to be delivered */
-    char orphan[HW_INSTANCE_CHARS + 1]; /* adopt; else "" */
-    struct hw_delivery_key *unknown;    /* compare: still to be loaded; owned */
-    size_t n_unknown;
-    bool has_loaded; /* compare: at least one piece was asked for */
-};
 
 struct emptying {
     struct hw_list link; /* in keeper->to_empty */
@@ -53,37 +39,12 @@ void hw_keeper_init(struct hw_keeper *k)
     hw_list_init(&k->to_empty);
 }
 
-static struct errand *errand_new(struct hw_keeper *k)
-{
-    struct errand *e = hw_calloc(1, sizeof *e);
-
-    if (e == NULL)
-        return NULL;
-    e->keeper = k;
-    hw_take_init(&e->take);
-    hw_list_push_back(&k->errands, &e->link);
-    return e;
-}
-
-static void errand_end(struct errand *e)
-{
-    hw_list_unlink(&e->link);
-    hw_take_close(&e->take);
-    hw_free(e->unknown);
-    hw_free(e);
-}
-
-static struct errand *errand_of(struct hw_take *t)
-{
-    return HW_CONTAINER_OF(t, struct errand, take);
-}
-
 void hw_keeper_close(struct hw_keeper *k)
 {
     struct hw_list *link;
 
     while ((link = hw_list_first(&k->errands)) != NULL)
-        errand_end(HW_CONTAINER_OF(link, struct errand, link));
+        hw_errand_end(HW_CONTAINER_OF(link, struct hw_errand, link));
     while ((link = hw_list_pop(&k->to_empty)) != NULL)
         hw_free(HW_CONTAINER_OF(link, struct emptying, link));
     hw_free(k->holds);
@@ -104,96 +65,6 @@ void hw_keeper_activate(struct hw_keeper *k, bool active)
     k->compared_cb = NULL;
 }
 
-/* ---- what came in ---- */
-
-static void take_in(struct hw_keeper *k, const struct hw_taken *item,
-                    enum hw_failure write_off);
-
-static bool load_from(struct hw_courier_load *load, const struct hw_taken *item)
-{
-    load->event = hw_event_new(item->record, item->traceparent);
-    if (load->event == NULL)
-        return false;
-    load->event->cursor = item->cursor;
-    load->w = item->w;
-    load->n = item->n;
-    load->stamp_us = item->stamp_us;
-    load->attempts = item->attempts;
-    load->crashes = item->crashes;
-    load->state = item->state;
-    load->due_ms = item->due_ms;
-    /* A first attempt out of Redis: when it was accepted stands for when it was enqueued. */
-    load->event->enqueued_ms = item->attempts == 0 ? (hw_unix_ms)(item->stamp_us / 1000) : 0;
-    return true;
-}
-
-/* A record that says what is still known, for a delivery whose body is kept nowhere any more. */
-static enum hw_status write_placeholder(struct hw_buf *out, const struct hw_taken *item)
-{
-    struct hw_history h;
-    bool is_known = item->state.len > 0 && hw_history_unpack(&h, item->state);
-    char when[HW_TIMESTAMP_MAX];
-
-    hw_timestamp_text((hw_unix_ms)(item->stamp_us / 1000), when);
-    return hw_buf_appendf(out,
-                          "{\"id\":\"%.*s\",\"type\":\"%.*s\",\"timestamp\":\"%s\","
-                          "\"account\":\"%.*s\",\"level\":\"user\",\"data\":null}",
-                          HW_SLICE_FMT(is_known ? h.event_id : HW_SLICE("unknown")),
-                          HW_SLICE_FMT(is_known ? h.event_type : HW_SLICE("unknown")), when,
-                          HW_SLICE_FMT(item->account));
-}
-
-/* Nothing can be sent without a body: a visible dead letter. */
-static void bury(struct hw_keeper *k, const struct hw_taken *item)
-{
-    struct hw_taken known = *item;
-    struct hw_buf record;
-
-    hw_buf_init(&record, PLACEHOLDER_MAX);
-    if (write_placeholder(&record, item) == HW_OK) {
-        known.record = hw_buf_slice(&record);
-        take_in(k, &known, HW_FAILURE_POISON);
-    } else {
-        k->must_compare = true;
-    }
-    hw_buf_close(&record);
-}
-
-static void take_in(struct hw_keeper *k, const struct hw_taken *item,
-                    enum hw_failure write_off)
-{
-    struct hw_courier_load load = { 0 };
-    struct hw_now now = hw_now_of(k->loop);
-    enum hw_status status;
-
-    if (item->record.len == 0) {
-        bury(k, item);
-        return;
-    }
-    if (!load_from(&load, item)) {
-        k->must_compare = true;
-        return;
-    }
-    status = write_off == HW_FAILURE_NONE
-                 ? hw_courier_take(k->courier, &load, now)
-                 : hw_courier_write_off(k->courier, &load, write_off, now);
-    hw_event_release(load.event);
-    if (status != HW_OK)
-        k->must_compare = true;
-}
-
-static void take_all_in(struct hw_keeper *k, const struct hw_taken *items, size_t n_items,
-                        enum hw_failure write_off)
-{
-    for (size_t i = 0; i < n_items; i++)
-        take_in(k, &items[i], write_off);
-}
-
-static bool may_ask(const struct hw_keeper *k)
-{
-    return k->is_active && !k->is_comparing;
-}
-
 /* ---- refill, backlog ---- */
 
 static void bound_backlog(struct hw_keeper *k, uint32_t w, uint64_t n_waiting);
@@ -201,22 +72,22 @@ static void bound_backlog(struct hw_keeper *k, uint32_t w, uint64_t n_waiting);
 static void on_refilled(struct hw_take *t, enum hw_redis_trouble trouble,
                         const struct hw_taken *items, size_t n_items, uint64_t n_left)
 {
-    struct errand *e = errand_of(t);
+    struct hw_errand *e = hw_errand_of(t);
     struct hw_keeper *k = e->keeper;
     uint32_t w = e->w;
     struct hw_endpoint *endpoint = hw_dispatch_find(&k->courier->dispatch, e->w);
 
-    take_all_in(k, items, n_items, e->write_off);
+    hw_errand_take_in(k, items, n_items, e->write_off);
     if (endpoint != NULL && e->write_off == HW_FAILURE_NONE)
         hw_courier_refilled(k->courier, endpoint, trouble != HW_REDIS_FINE || n_left > 0);
-    errand_end(e);
+    hw_errand_end(e);
     if (trouble == HW_REDIS_FINE)
         bound_backlog(k, w, n_left);
 }
 
 static bool ask_refill(struct hw_keeper *k, uint32_t w, size_t n, enum hw_failure write_off)
 {
-    struct errand *e = may_ask(k) ? errand_new(k) : NULL;
+    struct hw_errand *e = hw_errand_may_ask(k) ? hw_errand_new(k) : NULL;
 
     if (e == NULL)
         return false;
@@ -224,7 +95,7 @@ static bool ask_refill(struct hw_keeper *k, uint32_t w, size_t n, enum hw_failur
     e->write_off = write_off;
     if (hw_ledger_refill(k->ledger, &e->take, w, (unsigned)n, on_refilled) == HW_OK)
         return true;
-    errand_end(e);
+    hw_errand_end(e);
     return false;
 }
 
@@ -237,7 +108,7 @@ void hw_keeper_refill(struct hw_keeper *k, struct hw_endpoint *endpoint, size_t 
 static bool is_bounding(const struct hw_keeper *k, uint32_t w)
 {
     HW_LIST_EACH (link, &k->errands) {
-        const struct errand *e = HW_CONTAINER_OF(link, struct errand, link);
+        const struct hw_errand *e = HW_CONTAINER_OF(link, struct hw_errand, link);
         if (e->w == w && e->write_off == HW_FAILURE_BACKLOG_FULL)
             return true;
     }
@@ -276,7 +147,7 @@ uint64_t hw_keeper_on_due(struct hw_keeper *k, uint32_t w)
 
 void hw_keeper_on_claimed(struct hw_keeper *k, const struct hw_taken *items, size_t n_items)
 {
-    take_all_in(k, items, n_items, HW_FAILURE_NONE);
+    hw_errand_take_in(k, items, n_items, HW_FAILURE_NONE);
 }
 
 /* ---- webhooks that are gone or disabled ---- */
@@ -294,12 +165,12 @@ static struct emptying *emptying_find(struct hw_keeper *k, uint32_t w)
 static void on_parked_taken(struct hw_take *t, enum hw_redis_trouble trouble,
                             const struct hw_taken *items, size_t n_items, uint64_t n_left)
 {
-    struct errand *e = errand_of(t);
+    struct hw_errand *e = hw_errand_of(t);
     struct hw_keeper *k = e->keeper;
     struct emptying *m = emptying_find(k, e->w);
 
-    take_all_in(k, items, n_items, HW_FAILURE_NONE); /* the courier writes them off */
-    errand_end(e);
+    hw_errand_take_in(k, items, n_items, HW_FAILURE_NONE); /* the courier writes them off */
+    hw_errand_end(e);
     if (m == NULL)
         return;
     m->is_asked = false;
@@ -312,16 +183,16 @@ static void on_parked_taken(struct hw_take *t, enum hw_redis_trouble trouble,
 static void ask_emptying(struct hw_keeper *k, struct emptying *m)
 {
     struct hw_endpoint *endpoint = hw_dispatch_find(&k->courier->dispatch, m->w);
-    struct errand *e;
+    struct hw_errand *e;
 
     if (m->is_asked || (endpoint != NULL && endpoint->n_in_memory > EMPTY_IN_MEMORY_MAX) ||
-        (e = errand_new(k)) == NULL)
+        (e = hw_errand_new(k)) == NULL)
         return;
     e->w = m->w;
     if (hw_ledger_take_parked(k->ledger, &e->take, m->w, EMPTY_MAX, on_parked_taken) == HW_OK)
         m->is_asked = true;
     else
-        errand_end(e);
+        hw_errand_end(e);
 }
 
 void hw_keeper_empty(struct hw_keeper *k, uint32_t w)
@@ -335,7 +206,7 @@ void hw_keeper_empty(struct hw_keeper *k, uint32_t w)
         m->w = w;
         hw_list_push_back(&k->to_empty, &m->link);
     }
-    if (may_ask(k))
+    if (hw_errand_may_ask(k))
         ask_emptying(k, m);
 }
 
@@ -346,32 +217,32 @@ static void ask_adoption(struct hw_keeper *k, const char *orphan);
 static void on_adopted(struct hw_take *t, enum hw_redis_trouble trouble,
                        const struct hw_taken *items, size_t n_items, uint64_t n_left)
 {
-    struct errand *e = errand_of(t);
+    struct hw_errand *e = hw_errand_of(t);
     struct hw_keeper *k = e->keeper;
     char orphan[HW_INSTANCE_CHARS + 1];
 
     memcpy(orphan, e->orphan, sizeof orphan);
-    take_all_in(k, items, n_items, HW_FAILURE_NONE);
-    errand_end(e);
+    hw_errand_take_in(k, items, n_items, HW_FAILURE_NONE);
+    hw_errand_end(e);
     if (trouble == HW_REDIS_FINE && n_left > 0)
         ask_adoption(k, orphan);
 }
 
 static void ask_adoption(struct hw_keeper *k, const char *orphan)
 {
-    struct errand *e;
+    struct hw_errand *e;
 
-    if (!may_ask(k))
+    if (!hw_errand_may_ask(k))
         return;
     HW_LIST_EACH (link, &k->errands) {
-        if (strcmp(HW_CONTAINER_OF(link, struct errand, link)->orphan, orphan) == 0)
+        if (strcmp(HW_CONTAINER_OF(link, struct hw_errand, link)->orphan, orphan) == 0)
             return;
     }
-    if ((e = errand_new(k)) == NULL)
+    if ((e = hw_errand_new(k)) == NULL)
         return;
     memcpy(e->orphan, orphan, sizeof e->orphan);
     if (hw_ledger_adopt(k->ledger, &e->take, orphan, ADOPT_MAX, on_adopted) != HW_OK)
-        errand_end(e);
+        hw_errand_end(e);
 }
 
 /* ---- outcomes ---- */
@@ -523,7 +394,8 @@ void hw_keeper_mark(struct hw_keeper *k, struct hw_delivery *d)
     if (m != NULL) {
         m->task = t;
         t->mark = &m->mark;
-        if (may_ask(k) && hw_ledger_mark(k->ledger, &m->mark, d->w, d->n, on_marked) == HW_OK)
+        if (hw_errand_may_ask(k) &&
+            hw_ledger_mark(k->ledger, &m->mark, d->w, d->n, on_marked) == HW_OK)
             return;
     }
     hw_courier_mark_failed(k->courier, d);
@@ -540,159 +412,12 @@ static void on_marked(struct hw_mark *mark, enum hw_redis_trouble trouble, unsig
         hw_courier_mark_failed(k->courier, &t->delivery);
 }
 
-/* ---- comparing ---- */
-
-static void compare_end(struct hw_keeper *k)
-{
-    void (*cb)(void *data) = k->compared_cb;
-
-    k->is_comparing = false;
-    k->compared_cb = NULL;
-    hw_courier_nudge(k->courier);
-    if (cb != NULL)
-        cb(k->data);
-}
-
-static void load_unknown(struct errand *e);
-
-static void on_loaded(struct hw_take *t, enum hw_redis_trouble trouble,
-                      const struct hw_taken *items, size_t n_items, uint64_t n_left)
-{
-    struct errand *e = errand_of(t);
-
-    (void)n_left;
-    take_all_in(e->keeper, items, n_items, HW_FAILURE_NONE);
-    if (trouble != HW_REDIS_FINE) {
-        e->keeper->is_comparing = false; /* the connection's next start compares again */
-        e->keeper->must_compare = true;
-        errand_end(e);
-        return;
-    }
-    load_unknown(e);
-}
-
-/* What is in memory by now needs no loading: a load stops near 1 MiB, so the rest comes again. */
-static void skip_known(struct errand *e)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < e->n_unknown; i++)
-        if (hw_dispatch_delivery(&e->keeper->courier->dispatch, e->unknown[i].w,
-                                 e->unknown[i].n) == NULL)
-            e->unknown[kept++] = e->unknown[i];
-    e->n_unknown = kept;
-}
-
-static void load_unknown(struct errand *e)
-{
-    struct hw_keeper *k = e->keeper;
-    size_t before = e->n_unknown, n;
-
-    skip_known(e);
-    /* No progress: what remains cannot be loaded now. */
-    if (e->n_unknown == 0 || (e->has_loaded && e->n_unknown == before)) {
-        errand_end(e);
-        compare_end(k);
-        return;
-    }
-    n = e->n_unknown < ADOPT_MAX ? e->n_unknown : ADOPT_MAX;
-    e->has_loaded = true;
-    if (hw_ledger_load(k->ledger, &e->take, e->unknown, n, on_loaded) != HW_OK) {
-        k->is_comparing = false;
-        k->must_compare = true;
-        errand_end(e);
-    }
-}
-
-struct key_set {
-    struct hw_map map;
-    struct key_node {
-        struct hw_map_entry entry;
-        unsigned char key[12];
-    } * nodes;
-};
-
-static bool key_set_init(struct key_set *set, const struct hw_delivery_key *keys, size_t n)
-{
-    hw_map_init(&set->map);
-    set->nodes = hw_calloc(n, sizeof *set->nodes);
-    if (set->nodes == NULL)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        struct hw_slice key = hw_slice(set->nodes[i].key, sizeof set->nodes[i].key);
-        hw_delivery_key(set->nodes[i].key, keys[i].w, keys[i].n);
-        if (hw_map_add(&set->map, &set->nodes[i].entry, key) != HW_OK)
-            return false;
-    }
-    return true;
-}
-
-static void key_set_close(struct key_set *set)
-{
-    hw_map_close(&set->map);
-    hw_free(set->nodes);
-}
-
-/* What we hold in memory and Redis does not have under our name is not ours any more. */
-static void drop_lost(struct hw_keeper *k, const struct key_set *owned)
-{
-    struct hw_map *map = &k->courier->dispatch.deliveries;
-    struct hw_map_entry *entry = hw_map_next(map, NULL);
-
-    while (entry != NULL) {
-        struct hw_map_entry *next = hw_map_next(map, entry);
-        if (hw_map_find(&owned->map, entry->key) == NULL)
-            hw_courier_drop(k->courier, HW_CONTAINER_OF(entry, struct hw_delivery, by_key));
-        entry = next;
-    }
-}
-
-static void on_owned(struct hw_take *t, enum hw_redis_trouble trouble,
-                     const struct hw_delivery_key *keys, size_t n_keys)
-{
-    struct errand *e = errand_of(t);
-    struct hw_keeper *k = e->keeper;
-    struct key_set owned;
-
-    if (trouble == HW_REDIS_FINE && key_set_init(&owned, keys, n_keys)) {
-        drop_lost(k, &owned);
-        key_set_close(&owned);
-        e->unknown = hw_calloc(n_keys, sizeof *e->unknown);
-        if (e->unknown != NULL) {
-            if (n_keys > 0)
-                memcpy(e->unknown, keys, n_keys * sizeof *keys);
-            e->n_unknown = n_keys;
-            load_unknown(e);
-            return;
-        }
-    }
-    k->is_comparing = false;
-    k->must_compare = true;
-    errand_end(e);
-}
-
-void hw_keeper_compare(struct hw_keeper *k, void (*cb)(void *data), void *data)
-{
-    struct errand *e = errand_new(k);
-
-    k->is_comparing = true;
-    k->must_compare = false;
-    k->compared_cb = cb;
-    k->data = data;
-    if (e != NULL && hw_ledger_owned(k->ledger, &e->take, on_owned) == HW_OK)
-        return;
-    if (e != NULL)
-        errand_end(e);
-    k->is_comparing = false;
-    k->must_compare = true;
-}
+/* ---- the beat ---- */
 
 void hw_keeper_doubt(struct hw_keeper *k)
 {
     k->must_compare = true;
 }
-
-/* ---- the beat ---- */
 
 static struct hw_endpoint *endpoint_of(struct hw_keeper *k, uint32_t w)
 {
@@ -731,15 +456,38 @@ static void keep_holds(struct hw_keeper *k, const struct hw_members_view *view)
     k->n_holds = view->n_holds;
 }
 
+/* A doubt that stays (what cannot be put in memory at all) is looked into ever more seldom. */
+static bool is_time_to_compare(struct hw_keeper *k)
+{
+    hw_mono_ms now = hw_loop_now(k->loop);
+
+    if (!hw_list_is_empty(&k->errands))
+        return false;
+    if (k->compared_cb != NULL)
+        return true;
+    if (!k->must_compare) {
+        if (now >= k->doubt_after + DOUBT_MAX_MS)
+            k->doubt_delay_ms = 0;
+        return false;
+    }
+    if (now < k->doubt_after)
+        return false;
+    k->doubt_delay_ms = k->doubt_delay_ms ? k->doubt_delay_ms * 2 : DOUBT_MIN_MS;
+    if (k->doubt_delay_ms > DOUBT_MAX_MS)
+        k->doubt_delay_ms = DOUBT_MAX_MS;
+    k->doubt_after = now + k->doubt_delay_ms;
+    return true;
+}
+
 void hw_keeper_beat(struct hw_keeper *k, const struct hw_members_view *view)
 {
     k->has_had_company = k->has_had_company || view->n_live > 1;
     keep_holds(k, view);
     apply_holds(k);
     settle_again(k);
-    if (!may_ask(k))
+    if (!hw_errand_may_ask(k))
         return;
-    if ((k->must_compare || k->compared_cb != NULL) && hw_list_is_empty(&k->errands)) {
+    if (is_time_to_compare(k)) {
         hw_keeper_compare(k, k->compared_cb, k->data);
         return;
     }

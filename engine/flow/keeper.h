@@ -31,10 +31,12 @@ struct hw_keeper {
     uint64_t n_untold_holds;  /* of a Retry-After that other instances will not hear of */
     struct hw_hold *holds;    /* owned: in force as of the last beat */
     size_t n_holds;
-    bool has_had_company; /* other instances were seen: they count failures too */
-    bool is_active;       /* owning and loaded: may take */
-    bool is_comparing;    /* after a reconnect, until both sides are the same */
-    bool must_compare;    /* something is ours in Redis that could not be put in memory */
+    bool has_had_company;    /* other instances were seen: they count failures too */
+    bool is_active;          /* owning and loaded: may take */
+    bool is_comparing;       /* after a reconnect, until both sides are the same */
+    bool must_compare;       /* something is ours in Redis that could not be put in memory */
+    uint64_t doubt_delay_ms; /* how long a doubt that comes back waits: doubles to a minute */
+    hw_mono_ms doubt_after;  /* not before then */
     void (*compared_cb)(void *data); /* after hw_keeper_compare */
     void *data;
 };

@@ -1,5 +1,5 @@
 /*
- * resolve - names to addresses, through c-ares, without blocking the loop.
+ * resolve - names to addresses, without blocking the loop: the cache of names before lookup.h.
  *
  * As the system would: the hosts file first, then the name servers and search domains of
  * resolv.conf, A and AAAA.  `localhost` is the loopback, whatever either says.  Both
@@ -20,10 +20,9 @@
 #ifndef HW_NET_RESOLVE_H
 #define HW_NET_RESOLVE_H
 
-#include "loop/loop.h"
-#include "rules/address.h"
+#include "net/lookup.h"
 
-#define HW_RESOLVE_ADDRESSES_MAX 16
+#define HW_RESOLVE_ADDRESSES_MAX HW_LOOKUP_ADDRESSES_MAX
 #define HW_RESOLVE_NAMES_MAX     16384
 
 struct hw_resolve;

@@ -6,14 +6,14 @@
  * stays pending in Redis and comes again).  COUNT follows the size of the entries, so that
  * a read stays near 1 MiB.
  *
- * Pending entries: on start, after a reconnect, and from time to time, entries that
- * are pending under our own name and not in hand are read again; those of consumers
- * without a live instance are claimed first, and from then on until nothing is pending,
- * entries come one at a time with a durable mark set before (accept clears it), and
- * one whose mark was found three times is rejected as poison.
+ * Pending entries come first: on start, after a reconnect, and from time to time, what instances
+ * that are no more left and what is pending under our own name and not in hand is read
+ * again (recovery.h says which, and marks what may be poison).
  *
  * Memory    a batch is a copy, borrowed from on_batch until hw_ingest_done.
+ * Lifetime  open; start may repeat; stop; close once, which waits for what is under way.
  * Errors    every trouble of Redis is waited out here; a group that is gone is made anew at 0.
+ * Cost      a read and a copy a batch; while there is nothing to read, one blocking read in 2 s.
  */
 #ifndef HW_STORE_INGEST_H
 #define HW_STORE_INGEST_H
@@ -21,6 +21,7 @@
 #include "store/batch.h"
 #include "store/keys.h"
 #include "store/members.h"
+#include "store/rejects.h"
 
 struct hw_ingest;
 
@@ -76,21 +77,10 @@ hw_mono_ms hw_ingest_last_read(const struct hw_ingest *g); /* last good answer; 
 /* Look for entries of consumers that are no more, soon (after a takeover). */
 void hw_ingest_rescue(struct hw_ingest *g);
 
-/* Move one entry of the batch to the rejected stream.  Yours until cb; trouble FINE: done
- * (or it was no longer ours); anything else: it is still pending. */
-struct hw_reject {
-    struct hw_redis_req req;
-    struct hw_command command;
-    struct hw_ingest *ingest;
-    void *owner; /* yours */
-    struct hw_stream_id entry;
-    enum hw_entry_reason reason;
-    void (*cb)(struct hw_reject *r, enum hw_redis_trouble trouble);
-};
-HW_MUST_USE enum hw_status
-hw_ingest_reject(struct hw_ingest *g, struct hw_reject *r, const struct hw_ingest_entry *entry,
-                 enum hw_entry_reason reason,
-                 void (*cb)(struct hw_reject *r, enum hw_redis_trouble trouble));
+/* Move one entry of the batch to the rejected stream (rejects.h): HW_OK: cb runs once, later. */
+HW_MUST_USE enum hw_status hw_ingest_reject(struct hw_ingest *g, struct hw_reject *r,
+                                            const struct hw_ingest_entry *entry,
+                                            enum hw_entry_reason reason, hw_reject_cb cb);
 
 /* cb when the intake connection is gone and nothing refers to g; g is freed. */
 void hw_ingest_close(struct hw_ingest *g, void (*cb)(void *data), void *data);

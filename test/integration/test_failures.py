@@ -18,8 +18,7 @@ class FailureCase(Case):
         with open(self.hosts, "w", encoding="ascii") as file:
             file.write("127.0.0.1 localhost one.example.test other.name.test\n"
                        "10.1.2.3 private.example.test\n"
-                       "169.254.169.254 metadata.example.test\n"
-                       "10.1.2.3 both.example.test\n127.0.0.1 both.example.test\n")
+                       "169.254.169.254 metadata.example.test\n")
         self.daemon = self.start_daemon(hosts_file=self.hosts, **self.settings())
 
     def settings(self):
@@ -198,11 +197,6 @@ class Connecting(FailureCase):
             self.check_failure("https://{}:8443/".format(name), "refused_address")
         self.assertEqual(
             self.daemon.metric("hookwheel_attempts_total", result="refused_address"), 2)
-
-    def test_allowed_address_beside_a_refused_one(self):
-        receiver = self.start_scripted(always(OK), host="both.example.test")
-        _, attempt = self.outcome(receiver.url(), "delivered")
-        self.assertIn("127.0.0.1", attempt["address"])
 
     def test_metadata_address_needs_an_entry_of_its_own(self):
         self.daemon.terminate()

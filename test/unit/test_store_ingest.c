@@ -348,3 +348,22 @@ CASE(fenced_reads_nothing_until_started_again)
     RUN_UNTIL(&w, cli_int(&w, "XLEN hw:events") == 0);
     end(&w, &n);
 }
+
+CASE(closing_waits_for_what_redis_has_not_answered)
+{
+    struct world w;
+    struct node n;
+
+    begin(&w, &n);
+    node_open_ingest(&n);
+    RUN_UNTIL(&w, hw_ingest_last_read(n.ingest) > 0);
+    cli_text(&w, "CLIENT PAUSE 400 ALL");
+    hw_ingest_rescue(n.ingest);
+    run_for(&w, 20);
+    hw_ingest_close(n.ingest, node_on_ingest_closed, &n);
+    run_for(&w, 100);
+    CHECK(!n.is_ingest_closed); /* the question is still open */
+    RUN_UNTIL(&w, n.is_ingest_closed);
+    n.ingest = NULL;
+    end(&w, &n);
+}

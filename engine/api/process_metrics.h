@@ -1,11 +1,11 @@
 /*
- * process - what the operating system says of this process, for the process_* metrics.
+ * process_metrics - what the operating system says of this process, for the process_* metrics.
  *
  * Errors    what cannot be read is 0.
  * Cost      a few reads under /proc; memory-backed, but system calls: only when asked.
  */
-#ifndef HW_API_PROCESS_H
-#define HW_API_PROCESS_H
+#ifndef HW_API_PROCESS_METRICS_H
+#define HW_API_PROCESS_METRICS_H
 
 #include <stdint.h>
 
