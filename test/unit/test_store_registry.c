@@ -245,6 +245,7 @@ CASE(gauges_of_the_installation)
     (void)cli_text(&w, "XADD hw:events * type a payload 1");
     cli_int(&w, "XREADGROUP GROUP hookwheel x COUNT 1 STREAMS hw:events >");
     CHECK_INT(hw_gauge_reader_open(&reader, &n.store), ==, HW_OK);
+    run_for(&w, 20); /* what waits is to have an age */
     CHECK_INT(hw_gauge_reader_ask(reader, on_gauges_told, NULL), ==, HW_OK);
     CHECK_INT(hw_gauge_reader_ask(reader, on_gauges_told, NULL), ==, HW_OK);
     CHECK_INT(n_gauges_told, ==, 0);
