@@ -105,6 +105,7 @@ static bool restore(struct hw_delivery *d, struct hw_slice state)
     d->response_code = h.response_code;
     d->schedule_from = h.schedule_from;
     d->is_uncounted = h.is_uncounted;
+    d->was_parked = true;
     return hw_buf_append_slice(&d->log, h.log) == HW_OK;
 }
 

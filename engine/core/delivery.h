@@ -32,6 +32,7 @@ struct hw_event {
     struct hw_record record;   /* slices into bytes below */
     struct hw_stream_id cursor; /* in its account's feed */
     hw_unix_ms enqueued_ms;    /* when the producer's XADD was taken; 0: not known any more */
+    bool is_placeholder;       /* stands for a record that is kept nowhere: never to be kept */
     struct hw_slice traceparent; /* empty: none; into bytes below */
     size_t n_bytes;            /* of record and traceparent */
     char bytes[];
@@ -103,6 +104,7 @@ struct hw_delivery {
     unsigned crashes;              /* owners that died with it in hand */
     unsigned own_faults;           /* of ours, in a row */
     bool is_uncounted;             /* a redelivery: its failures never count */
+    bool was_parked;               /* before it became ours: it has failed, or is a redelivery */
     bool is_retry;                 /* queued among the due retries, not the first attempts */
     bool is_in_flight;             /* counts against the limits of its endpoint */
     bool is_marked;                /* a suspect whose mark was set before this attempt */

@@ -115,17 +115,28 @@ enum hw_status hw_subscriptions_put(struct hw_subscriptions *s, struct hw_slice 
     return HW_OK;
 }
 
-size_t hw_subscriptions_match(const struct hw_account *account, struct hw_slice type,
+/* May its creator read such events?  The engine's own go wherever they are named. */
+static bool may_have(const struct hw_subscriptions *s, const struct hw_webhook *wh,
+                     struct hw_slice type)
+{
+    return wh->reads_all || s->catalogue == NULL ||
+           hw_slice_starts(type, HW_SLICE("webhook.")) ||
+           hw_catalogue_may_read(s->catalogue, &wh->readable, type, NULL);
+}
+
+size_t hw_subscriptions_match(const struct hw_subscriptions *s,
+                              const struct hw_account *account, struct hw_slice type,
                               struct hw_slice subject, enum hw_level level,
                               struct hw_webhook **out, size_t max)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < account->n_webhooks; i++) {
-        if (!hw_webhook_matches(account->webhooks[i], type, subject, level))
+        struct hw_webhook *wh = account->webhooks[i];
+        if (!hw_webhook_matches(wh, type, subject, level) || !may_have(s, wh, type))
             continue;
         if (n < max)
-            out[n] = account->webhooks[i];
+            out[n] = wh;
         n++;
     }
     return n;

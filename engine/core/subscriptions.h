@@ -14,6 +14,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "core/catalogue.h"
 #include "core/webhook.h"
 
 struct hw_account {
@@ -28,6 +29,8 @@ struct hw_subscriptions {
     struct hw_map accounts;
     struct hw_webhook **by_number; /* borrowed from the accounts; index w */
     size_t n_numbers;
+    const struct hw_catalogue *catalogue; /* borrowed; what the webhooks' creators may read by;
+                                             NULL: nobody is asked */
 };
 
 void hw_subscriptions_init(struct hw_subscriptions *s);
@@ -44,7 +47,8 @@ struct hw_webhook *hw_subscriptions_find(const struct hw_subscriptions *s, uint3
 
 /* The webhooks of the account that want such an event, into out (room for `max`); returns how
  * many there are, which may be more than max. */
-size_t hw_subscriptions_match(const struct hw_account *account, struct hw_slice type,
+size_t hw_subscriptions_match(const struct hw_subscriptions *s,
+                              const struct hw_account *account, struct hw_slice type,
                               struct hw_slice subject, enum hw_level level,
                               struct hw_webhook **out, size_t max);
 

@@ -4,10 +4,11 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "core/stored.h"
 #include "hookwheel/alloc.h"
 
 /* Names and values of 20 headers in 4 KiB, and the four bytes between each. */
-enum { STATIC_FIELDS_MAX = 8 * 1024 };
+enum { STATIC_FIELDS_MAX = 8 * 1024, STORED_MAX = 1024 * 1024 };
 
 static const char *const status_texts[] = {
 #define X(name, text) [HW_WEBHOOK_##name] = text,
@@ -63,6 +64,8 @@ struct hw_webhook *hw_webhook_new(void)
     wh->level = HW_LEVEL_USER;
     wh->signature_format = HW_SIGNATURE_NONE;
     wh->standing.status = HW_WEBHOOK_ACTIVE;
+    wh->reads_all = true;
+    hw_scopes_init(&wh->readable);
     hw_buf_init(&wh->static_fields, STATIC_FIELDS_MAX);
     return wh;
 }
@@ -73,17 +76,32 @@ struct hw_webhook *hw_webhook_hold(struct hw_webhook *wh)
     return wh;
 }
 
-static void webhook_free(struct hw_webhook *wh)
+void hw_webhook_clear_types(struct hw_webhook *wh)
 {
     for (size_t i = 0; i < wh->n_event_types; i++)
         hw_free(wh->event_types[i]);
+    hw_free(wh->event_types);
+    wh->event_types = NULL;
+    wh->n_event_types = 0;
+}
+
+void hw_webhook_clear_fields(struct hw_webhook *wh)
+{
     for (size_t i = 0; i < wh->n_fields; i++) {
         hw_free(wh->fields[i].name);
         hw_free(wh->fields[i].value);
     }
-    hw_free(wh->event_types);
     hw_free(wh->fields);
+    wh->fields = NULL;
+    wh->n_fields = 0;
     hw_buf_close(&wh->static_fields);
+}
+
+static void webhook_free(struct hw_webhook *wh)
+{
+    hw_webhook_clear_types(wh);
+    hw_webhook_clear_fields(wh);
+    hw_scopes_close(&wh->readable);
     hw_url_close(&wh->url);
     hw_free(wh->account);
     hw_free(wh->name);
@@ -192,297 +210,215 @@ enum hw_status hw_webhook_set_secret(struct hw_webhook *wh, struct hw_slice secr
     return secret_set(wh->secret, &wh->key, secret, cause);
 }
 
+enum hw_status hw_webhook_rotate(struct hw_webhook *wh, struct hw_slice secret,
+                                 hw_unix_ms previous_until_ms, struct hw_cause *cause)
+{
+    char text[HW_SIGN_SECRET_MAX];
+    struct hw_sign_key key;
+    enum hw_status status = secret_set(text, &key, secret, cause);
+
+    if (status != HW_OK)
+        return status;
+    explicit_bzero(wh->previous_secret, sizeof wh->previous_secret);
+    explicit_bzero(&wh->previous_key, sizeof wh->previous_key);
+    if (previous_until_ms != 0) {
+        memcpy(wh->previous_secret, wh->secret, sizeof wh->secret);
+        wh->previous_key = wh->key;
+    }
+    wh->previous_until_ms = previous_until_ms;
+    memcpy(wh->secret, text, sizeof text);
+    wh->key = key;
+    return HW_OK;
+}
+
 /* --- the stored form: writing ---------------------------------------------- */
-
-/* json_object_set_new frees a NULL or refused value itself and then answers -1. */
-struct writer {
-    json_t *object;
-    bool failed;
-};
-
-static void put(struct writer *w, const char *name, json_t *value)
-{
-    if (json_object_set_new(w->object, name, value) != 0)
-        w->failed = true;
-}
-
-/* Nothing where there is no text. */
-static void put_text(struct writer *w, const char *name, const char *text)
-{
-    if (text != NULL && text[0] != '\0')
-        put(w, name, json_string(text));
-}
-
-static json_t *types_json(const struct hw_webhook *wh)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < wh->n_event_types; i++)
-        json_array_append_new(list, json_string(wh->event_types[i]));
-    return list;
-}
 
 static json_t *fields_json(const struct hw_webhook *wh)
 {
     json_t *object = json_object();
 
     for (size_t i = 0; i < wh->n_fields; i++)
-        json_object_set_new(object, wh->fields[i].name, json_string(wh->fields[i].value));
+        if (json_object_set_new(object, wh->fields[i].name,
+                                json_string(wh->fields[i].value)) != 0) {
+            json_decref(object);
+            return NULL;
+        }
     return object;
 }
 
-static void put_rules(struct writer *w, const struct hw_webhook *wh)
+static void put_rules(struct hw_stored_writer *w, const struct hw_webhook *wh)
 {
     if (wh->event_types != NULL)
-        put(w, "event_types", types_json(wh));
-    put_text(w, "subject", wh->subject);
-    put(w, "level", json_string(wh->level == HW_LEVEL_PROGRESS ? "progress" : "user"));
-    put(w, "include_raw", json_boolean(wh->include_raw));
-    put(w, "format", json_string(wh->format_raw ? "raw" : "record"));
+        hw_stored_put_texts(w, "event_types", wh->event_types, wh->n_event_types);
+    if (!wh->reads_all)
+        hw_stored_put_texts(w, "readable", wh->readable.names, wh->readable.n_names);
+    hw_stored_put_some(w, "subject", wh->subject);
+    hw_stored_put_text(w, "level", wh->level == HW_LEVEL_PROGRESS ? "progress" : "user");
+    hw_stored_put_flag(w, "include_raw", wh->include_raw);
+    hw_stored_put_text(w, "format", wh->format_raw ? "raw" : "record");
     if (wh->n_fields > 0)
-        put(w, "headers", fields_json(wh));
+        hw_stored_put(w, "headers", fields_json(wh));
     if (wh->signature_name != NULL) {
-        put_text(w, "signature_name", wh->signature_name);
-        put_text(w, "signature_format", hw_signature_format_text(wh->signature_format));
+        hw_stored_put_some(w, "signature_name", wh->signature_name);
+        hw_stored_put_some(w, "signature_format",
+                           hw_signature_format_text(wh->signature_format));
     }
-}
-
-static json_t *webhook_json(const struct hw_webhook *wh)
-{
-    struct writer w = { .object = json_object() };
-
-    if (wh->w != 0) /* not yet given out where the script that stores it gives the number */
-        put(&w, "w", json_integer(wh->w));
-    put_text(&w, "id", wh->id);
-    put_text(&w, "account", wh->account);
-    put_text(&w, "name", wh->name);
-    put_text(&w, "url", wh->url.text);
-    put_rules(&w, wh);
-    put_text(&w, "secret", wh->secret);
-    put_text(&w, "previous_secret", wh->previous_secret);
-    if (wh->previous_until_ms != 0)
-        put(&w, "previous_until_ms", json_integer(wh->previous_until_ms));
-    put(&w, "max_in_flight", json_integer(wh->max_in_flight));
-    if (wh->rate_per_s != 0)
-        put(&w, "rate_per_s", json_integer(wh->rate_per_s));
-    put(&w, "created_ms", json_integer(wh->created_ms));
-    put(&w, "updated_ms", json_integer(wh->updated_ms));
-    if (w.failed) {
-        json_decref(w.object);
-        return NULL;
-    }
-    return w.object;
-}
-
-static int append_dumped(const char *text, size_t n_bytes, void *data)
-{
-    return hw_buf_append(data, text, n_bytes) == HW_OK ? 0 : -1;
 }
 
 enum hw_status hw_webhook_write(const struct hw_webhook *wh, struct hw_buf *out)
 {
-    json_t *object = webhook_json(wh);
-    int rc;
+    struct hw_stored_writer w;
 
-    if (object == NULL)
-        return HW_ENOMEM;
-    rc = json_dump_callback(object, append_dumped, out, JSON_COMPACT);
-    json_decref(object);
-    if (rc == 0)
-        return HW_OK;
-    return hw_buf_failed(out) != HW_OK ? hw_buf_failed(out) : HW_ENOMEM;
+    hw_stored_begin(&w);
+    if (wh->w != 0) /* not yet given out where the script that stores it gives the number */
+        hw_stored_put_number(&w, "w", wh->w);
+    hw_stored_put_some(&w, "id", wh->id);
+    hw_stored_put_some(&w, "account", wh->account);
+    hw_stored_put_some(&w, "name", wh->name);
+    hw_stored_put_some(&w, "url", wh->url.text);
+    put_rules(&w, wh);
+    hw_stored_put_some(&w, "secret", wh->secret);
+    hw_stored_put_some(&w, "previous_secret", wh->previous_secret);
+    if (wh->previous_until_ms != 0)
+        hw_stored_put_number(&w, "previous_until_ms", wh->previous_until_ms);
+    hw_stored_put_number(&w, "max_in_flight", wh->max_in_flight);
+    if (wh->rate_per_s != 0)
+        hw_stored_put_number(&w, "rate_per_s", wh->rate_per_s);
+    hw_stored_put_number(&w, "created_ms", wh->created_ms);
+    hw_stored_put_number(&w, "updated_ms", wh->updated_ms);
+    return hw_stored_end(&w, out);
 }
 
 /* --- the stored form: reading ---------------------------------------------- */
 
-struct reader {
-    const json_t *object;
-    struct hw_cause *cause;
-    enum hw_status status; /* the first failure; later reads do nothing */
-};
-
-static void bad(struct reader *r, const char *name)
+static void read_id(struct hw_stored_reader *r, struct hw_webhook *wh)
 {
-    if (r->status == HW_OK)
-        r->status = hw_cause_set(
-            r->cause, HW_EINVAL, HW_ORIGIN_US, 0,
-            "stored webhook: member %s is missing or not as it was written", name);
-}
-
-static void must_do(struct reader *r, enum hw_status status, const char *name)
-{
-    if (status == HW_ENOMEM && r->status == HW_OK)
-        r->status = hw_cause_set(r->cause, HW_ENOMEM, HW_ORIGIN_US, 0, "stored webhook");
-    else if (status != HW_OK)
-        bad(r, name);
-}
-
-/* A text or the empty slice; of another type it is bad. */
-static struct hw_slice get_text(struct reader *r, const char *name)
-{
-    const json_t *value = json_object_get(r->object, name);
-
-    if (value == NULL)
-        return hw_slice(NULL, 0);
-    if (!json_is_string(value)) {
-        bad(r, name);
-        return hw_slice(NULL, 0);
-    }
-    return hw_slice(json_string_value(value), json_string_length(value));
-}
-
-static int64_t get_number(struct reader *r, const char *name, int64_t least, int64_t most,
-                          int64_t absent)
-{
-    const json_t *value = json_object_get(r->object, name);
-    int64_t number;
-
-    if (value == NULL && absent >= least)
-        return absent;
-    number = json_integer_value(value);
-    if (!json_is_integer(value) || number < least || number > most) {
-        bad(r, name);
-        return least;
-    }
-    return number;
-}
-
-static void read_text(struct reader *r, const char *name, char **text)
-{
-    struct hw_slice value = get_text(r, name);
-
-    if (value.len > 0)
-        must_do(r, hw_webhook_set_text(text, value), name);
-}
-
-static void read_id(struct reader *r, struct hw_webhook *wh)
-{
-    struct hw_slice id = get_text(r, "id");
+    struct hw_slice id = hw_stored_text(r, "id");
 
     if (id.len == 0 || id.len >= sizeof wh->id) {
-        bad(r, "id");
+        hw_stored_bad(r, "id");
         return;
     }
     memcpy(wh->id, id.data, id.len);
     wh->id[id.len] = '\0';
 }
 
-static void read_types(struct reader *r, struct hw_webhook *wh)
+static enum hw_status add_type(void *wh, struct hw_slice type)
 {
-    const json_t *list = json_object_get(r->object, "event_types");
-    const json_t *item;
-    size_t i;
-
-    if (list == NULL)
-        return;
-    if (json_array_size(list) == 0)
-        bad(r, "event_types");
-    json_array_foreach(list, i, item)
-    {
-        if (json_is_string(item))
-            must_do(r, hw_webhook_add_type(wh, hw_slice_str(json_string_value(item))),
-                    "event_types");
-        else
-            bad(r, "event_types");
-    }
+    return hw_webhook_add_type(wh, type);
 }
 
-static void read_fields(struct reader *r, struct hw_webhook *wh)
+static void read_types(struct hw_stored_reader *r, struct hw_webhook *wh)
+{
+    if (hw_stored_each_text(r, "event_types", add_type, wh) && wh->n_event_types == 0)
+        hw_stored_bad(r, "event_types");
+}
+
+static enum hw_status add_scope(void *scopes, struct hw_slice text)
+{
+    return hw_scopes_add(scopes, text);
+}
+
+static void read_fields(struct hw_stored_reader *r, struct hw_webhook *wh)
 {
     json_t *object = json_object_get(r->object, "headers");
     const char *name;
     json_t *value;
 
-    json_object_foreach(object, name, value)
-    {
+    json_object_foreach (object, name, value) {
         if (json_is_string(value))
-            must_do(r,
-                    hw_webhook_add_field(wh, hw_slice_str(name),
-                                         hw_slice_str(json_string_value(value))),
-                    "headers");
+            hw_stored_must(r,
+                           hw_webhook_add_field(wh, hw_slice_str(name),
+                                                hw_slice_str(json_string_value(value))),
+                           "headers");
         else
-            bad(r, "headers");
+            hw_stored_bad(r, "headers");
     }
 }
 
-static void read_secrets(struct reader *r, struct hw_webhook *wh)
+static void read_secrets(struct hw_stored_reader *r, struct hw_webhook *wh)
 {
-    struct hw_slice previous = get_text(r, "previous_secret");
+    struct hw_slice previous = hw_stored_text(r, "previous_secret");
 
-    must_do(r, hw_webhook_set_secret(wh, get_text(r, "secret"), NULL), "secret");
+    hw_stored_must(r, hw_webhook_set_secret(wh, hw_stored_text(r, "secret"), NULL), "secret");
     if (previous.len > 0)
-        must_do(r, secret_set(wh->previous_secret, &wh->previous_key, previous, NULL),
-                "previous_secret");
-    wh->previous_until_ms = get_number(r, "previous_until_ms", 0, INT64_MAX, 0);
+        hw_stored_must(r, secret_set(wh->previous_secret, &wh->previous_key, previous, NULL),
+                       "previous_secret");
+    wh->previous_until_ms = hw_stored_number(r, "previous_until_ms", 0, INT64_MAX, 0);
 }
 
-static void read_rules(struct reader *r, struct hw_webhook *wh)
+static void read_rules(struct hw_stored_reader *r, struct hw_webhook *wh)
 {
     read_types(r, wh);
-    read_text(r, "subject", &wh->subject);
-    wh->level =
-        hw_slice_is(get_text(r, "level"), "progress") ? HW_LEVEL_PROGRESS : HW_LEVEL_USER;
-    wh->include_raw = json_is_true(json_object_get(r->object, "include_raw"));
-    wh->format_raw = hw_slice_is(get_text(r, "format"), "raw");
+    wh->reads_all = !hw_stored_each_text(r, "readable", add_scope, &wh->readable);
+    (void)hw_stored_copy_text(r, "subject", &wh->subject);
+    wh->level = hw_slice_is(hw_stored_text(r, "level"), "progress") ? HW_LEVEL_PROGRESS
+                                                                    : HW_LEVEL_USER;
+    wh->include_raw = hw_stored_flag(r, "include_raw");
+    wh->format_raw = hw_slice_is(hw_stored_text(r, "format"), "raw");
     read_fields(r, wh);
-    read_text(r, "signature_name", &wh->signature_name);
-    wh->signature_format = hw_signature_format_parse(get_text(r, "signature_format"));
+    (void)hw_stored_copy_text(r, "signature_name", &wh->signature_name);
+    wh->signature_format = hw_signature_format_parse(hw_stored_text(r, "signature_format"));
     if ((wh->signature_name == NULL) != (wh->signature_format == HW_SIGNATURE_NONE))
-        bad(r, "signature_format");
+        hw_stored_bad(r, "signature_format");
 }
 
-static void read_url(struct reader *r, struct hw_webhook *wh)
+static void read_url(struct hw_stored_reader *r, struct hw_webhook *wh)
 {
     /* Checked against the settings when it was given; those may have changed since, and
      * that is for the delivery to find out. */
     static const struct hw_url_rules any = { .allow_http_localhost = true,
                                              .allow_internal_names = true };
 
-    must_do(r, hw_url_parse(&wh->url, get_text(r, "url"), &any, NULL), "url");
+    hw_stored_must(r, hw_url_parse(&wh->url, hw_stored_text(r, "url"), &any, NULL), "url");
 }
 
-static void read_webhook(struct reader *r, struct hw_webhook *wh)
+static void read_webhook(struct hw_stored_reader *r, struct hw_webhook *wh)
 {
-    wh->w = (uint32_t)get_number(r, "w", 0, UINT32_MAX, 0);
+    wh->w = (uint32_t)hw_stored_number(r, "w", 0, UINT32_MAX, 0);
     read_id(r, wh);
-    read_text(r, "account", &wh->account);
-    if (wh->account == NULL)
-        bad(r, "account");
-    read_text(r, "name", &wh->name);
+    if (!hw_stored_copy_text(r, "account", &wh->account))
+        hw_stored_bad(r, "account");
+    (void)hw_stored_copy_text(r, "name", &wh->name);
     read_url(r, wh);
     read_rules(r, wh);
     read_secrets(r, wh);
-    wh->max_in_flight = (unsigned)get_number(r, "max_in_flight", 1, INT32_MAX, 0);
-    wh->rate_per_s = (unsigned)get_number(r, "rate_per_s", 0, INT32_MAX, 0);
-    wh->created_ms = get_number(r, "created_ms", 0, INT64_MAX, -1);
-    wh->updated_ms = get_number(r, "updated_ms", 0, INT64_MAX, -1);
+    wh->max_in_flight = (unsigned)hw_stored_number(r, "max_in_flight", 1, INT32_MAX, 0);
+    wh->rate_per_s = (unsigned)hw_stored_number(r, "rate_per_s", 0, INT32_MAX, 0);
+    wh->created_ms = hw_stored_number(r, "created_ms", 0, INT64_MAX, -1);
+    wh->updated_ms = hw_stored_number(r, "updated_ms", 0, INT64_MAX, -1);
 }
 
 enum hw_status hw_webhook_read(struct hw_webhook **out, struct hw_slice stored,
                                struct hw_cause *cause)
 {
-    json_t *object = json_loadb(stored.data ? stored.data : "", stored.len, 0, NULL);
-    struct hw_webhook *wh;
-    struct reader r = { .object = object, .cause = cause };
+    struct hw_webhook *wh = hw_webhook_new();
+    struct hw_stored_reader r;
 
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return hw_cause_set(cause, HW_EINVAL, HW_ORIGIN_US, 0,
-                            "stored webhook: not a JSON object");
-    }
-    wh = hw_webhook_new();
-    if (wh == NULL) {
-        json_decref(object);
+    if (wh == NULL)
         return hw_cause_set(cause, HW_ENOMEM, HW_ORIGIN_US, 0, "stored webhook");
-    }
-    read_webhook(&r, wh);
-    json_decref(object);
-    if (r.status != HW_OK) {
+    if (hw_stored_open(&r, stored, "webhook", cause) == HW_OK)
+        read_webhook(&r, wh);
+    if (hw_stored_close(&r) == HW_OK)
+        *out = wh;
+    else
         hw_webhook_release(wh);
-        return r.status;
+    return r.status;
+}
+
+struct hw_webhook *hw_webhook_copy(const struct hw_webhook *wh)
+{
+    struct hw_webhook *copy = NULL;
+    struct hw_buf stored;
+
+    hw_buf_init(&stored, STORED_MAX);
+    if (hw_webhook_write(wh, &stored) == HW_OK &&
+        hw_webhook_read(&copy, hw_buf_slice(&stored), NULL) == HW_OK) {
+        copy->w = wh->w;
+        copy->standing = wh->standing;
     }
-    *out = wh;
-    return HW_OK;
+    hw_buf_close(&stored);
+    return copy;
 }
 
 /* --- events ------------------------------------------------------------------ */

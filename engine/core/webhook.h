@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/time.h"
+#include "core/scopes.h"
 #include "http/url.h"
 #include "rules/entry.h"
 #include "rules/id.h"
@@ -49,6 +50,7 @@ struct hw_webhook_standing {
     hw_unix_ms disabled_ms;      /* 0: not disabled */
     char disabled_reason[64];
     struct hw_stream_id disabled_cursor;
+    uint64_t revision; /* raised by each change of the stored form */
 };
 
 struct hw_webhook {
@@ -60,6 +62,8 @@ struct hw_webhook {
     struct hw_url url;
     char **event_types;      /* owned; NULL: all */
     size_t n_event_types;
+    bool reads_all;          /* its creator could read every type (stored before scopes: too) */
+    struct hw_scopes readable; /* else: with these */
     char *subject;           /* owned; NULL: any */
     enum hw_level level;
     bool include_raw;
@@ -93,9 +97,16 @@ HW_MUST_USE enum hw_status hw_webhook_add_type(struct hw_webhook *wh, struct hw_
 /* A static header, name in any case; both checked already.  Kept in `static_fields` too. */
 HW_MUST_USE enum hw_status hw_webhook_add_field(struct hw_webhook *wh, struct hw_slice name,
                                                 struct hw_slice value);
+void hw_webhook_clear_types(struct hw_webhook *wh);  /* all of them, then */
+void hw_webhook_clear_fields(struct hw_webhook *wh); /* none */
 /* HW_EINVAL for a secret that does not parse. */
 HW_MUST_USE enum hw_status hw_webhook_set_secret(struct hw_webhook *wh, struct hw_slice secret,
                                                  struct hw_cause *cause);
+/* The same, and the one it has signs too until then (0: no longer); what signed beside it until
+ * now does so no longer. */
+HW_MUST_USE enum hw_status hw_webhook_rotate(struct hw_webhook *wh, struct hw_slice secret,
+                                             hw_unix_ms previous_until_ms,
+                                             struct hw_cause *cause);
 
 /* "hex", "sha256=hex"; NULL for none.  Parse: HW_SIGNATURE_NONE for a text that is neither. */
 const char *hw_signature_format_text(enum hw_signature_format format);
@@ -107,8 +118,12 @@ HW_MUST_USE enum hw_status hw_webhook_write(const struct hw_webhook *wh, struct 
 HW_MUST_USE enum hw_status hw_webhook_read(struct hw_webhook **out, struct hw_slice stored,
                                            struct hw_cause *cause);
 
-/* Is this event for this webhook?  Types beginning with "webhook." are the engine's own and
- * go only where event_types names them.  Status is looked at: ACTIVE and PAUSED match. */
+/* Another with the same configuration and standing, to be changed; NULL: out of memory. */
+HW_MUST_USE struct hw_webhook *hw_webhook_copy(const struct hw_webhook *wh);
+
+/* Is this event for this webhook, but for who may read it (subscriptions.h asks that)?  Types
+ * beginning with "webhook." are the engine's own and go only where event_types names them.
+ * Status is looked at: ACTIVE and PAUSED match. */
 bool hw_webhook_matches(const struct hw_webhook *wh, struct hw_slice type,
                         struct hw_slice subject, enum hw_level level);
 
