@@ -1,5 +1,6 @@
 /*
- * find: where it is and what is kept there -> its event's record -> cb.
+ * find: where it is and what is kept there -> its event's record -> cb; once more from the
+ *   beginning where it was done with in between and its body went with it.
  *
  * list: one lane a webhook, each a run of deliveries in order of n, merged by (stamp, w, n).
  *   placing   where each lane begins: a binary search over n by stamp, all lanes in one script
@@ -44,6 +45,23 @@ static void get_done(struct hw_archive_get *g, enum hw_redis_trouble what,
     hw_kept_free(kept);
 }
 
+static enum hw_status ask_where(struct hw_archive_get *g);
+
+/* Of one that somebody has, all is in the body; it is elsewhere now, with all that is kept. */
+static bool has_moved(const struct hw_archive_get *g, struct hw_slice record)
+{
+    return g->kept->history.event_id.len == 0 && record.len == 0 && !g->is_second_look;
+}
+
+static void look_again(struct hw_archive_get *g)
+{
+    hw_kept_free(g->kept);
+    g->kept = NULL;
+    g->is_second_look = true;
+    if (ask_where(g) != HW_OK)
+        get_done(g, HW_REDIS_REFUSED, NULL);
+}
+
 static void on_body(struct hw_redis_req *req, enum hw_redis_trouble what,
                     const struct hw_reply *reply, const struct hw_cause *cause)
 {
@@ -56,6 +74,10 @@ static void on_body(struct hw_redis_req *req, enum hw_redis_trouble what,
         return;
     }
     one.record = hw_reply_item(reply, 0)->text;
+    if (has_moved(g, one.record)) {
+        look_again(g);
+        return;
+    }
     one.response = g->kept->response;
     if (g->kept->history.event_id.len == 0) {
         hw_kept_read_record(g->kept, one.record);
@@ -90,11 +112,23 @@ static void on_found(struct hw_redis_req *req, enum hw_redis_trouble what,
         get_done(g, what, NULL);
         return;
     }
-    g->kept = hw_kept_new(g->w, g->n, hw_reply_item(reply, 0)->text,
-                          hw_reply_item(reply, 1)->text, hw_slice(NULL, 0),
-                          hw_reply_item(reply, 2)->text, hw_reply_item(reply, 3)->text);
+    struct hw_kept_where where = { .place = hw_reply_item(reply, 0)->text,
+                                   .value = hw_reply_item(reply, 1)->text,
+                                   .account = hw_reply_item(reply, 2)->text,
+                                   .response = hw_reply_item(reply, 3)->text };
+    g->kept = hw_kept_new(g->w, g->n, &where, hw_loop_unix(g->store->loop));
     if (g->kept == NULL || ask_body(g) != HW_OK)
         get_done(g, HW_REDIS_REFUSED, NULL);
+}
+
+static enum hw_status ask_where(struct hw_archive_get *g)
+{
+    hw_command_reset(&g->command);
+    hw_command_eval(&g->command, &hw_script_find, 0);
+    hw_command_str(&g->command, g->store->keys.tag);
+    hw_command_u64(&g->command, g->w);
+    hw_command_u64(&g->command, g->n);
+    return hw_redis_send(g->store->work, &g->req, &g->command, on_found);
 }
 
 enum hw_status hw_archive_find(struct hw_store *store, struct hw_archive_get *g, uint32_t w,
@@ -104,12 +138,8 @@ enum hw_status hw_archive_find(struct hw_store *store, struct hw_archive_get *g,
     g->cb = cb;
     g->w = w;
     g->n = n;
-    hw_command_reset(&g->command);
-    hw_command_eval(&g->command, &hw_script_find, 0);
-    hw_command_str(&g->command, store->keys.tag);
-    hw_command_u64(&g->command, w);
-    hw_command_u64(&g->command, n);
-    return hw_redis_send(store->work, &g->req, &g->command, on_found);
+    g->is_second_look = false;
+    return ask_where(g);
 }
 
 /* ---- list ---- */
@@ -331,6 +361,18 @@ static void ask_lane(struct hw_archive_list *l, struct lane *lane, uint64_t from
     lane->is_asked = true;
 }
 
+/* From page.lua's reply: n, where, value, head. */
+static struct hw_kept *read_kept(const struct hw_archive_list *l, const struct lane *lane,
+                                 const struct hw_reply *fields)
+{
+    struct hw_kept_where where = { .place = fields[1].text,
+                                   .value = fields[2].text,
+                                   .head = fields[3].text };
+
+    return hw_kept_new(lane->w, (uint64_t)hw_reply_int(&fields[0], 0), &where,
+                       hw_loop_unix(l->store->loop));
+}
+
 /* reply: {last, next, n, where, value, head, ...} */
 static void keep_lane(struct hw_archive_list *l, struct lane *lane,
                       const struct hw_reply *reply)
@@ -339,9 +381,7 @@ static void keep_lane(struct hw_archive_list *l, struct lane *lane,
     struct hw_kept *k;
 
     for (size_t i = 2; i + 4 <= reply->n_items; i += 4) {
-        k = hw_kept_new(lane->w, (uint64_t)hw_reply_int(&reply->items[i], 0),
-                        reply->items[i + 1].text, reply->items[i + 2].text,
-                        reply->items[i + 3].text, hw_slice(NULL, 0), hw_slice(NULL, 0));
+        k = read_kept(l, lane, &reply->items[i]);
         if (k != NULL)
             hw_list_push_back(&lane->kept, &k->link);
     }
@@ -419,8 +459,7 @@ static void narrow(struct hw_archive_list *l, struct lane *lane, const struct hw
         lane->hi = lane->middle = (uint64_t)hw_reply_int(hw_reply_item(reply, 0), 0);
     }
     if (has_one)
-        k = hw_kept_new(lane->w, n, reply->items[3].text, reply->items[4].text,
-                        hw_slice(NULL, 0), hw_slice(NULL, 0), hw_slice(NULL, 0));
+        k = read_kept(l, lane, &reply->items[2]);
     if (!has_one && next > 0 && (uint64_t)next > lane->lo) {
         lane->probe = (uint64_t)next; /* nothing there so far: look further down */
         return;

@@ -46,6 +46,7 @@ struct hw_archive_get {
     struct hw_kept *kept; /* owned while under way */
     uint32_t w;
     uint64_t n;
+    bool is_second_look;
 };
 void hw_archive_get_init(struct hw_archive_get *g);
 void hw_archive_get_close(struct hw_archive_get *g);

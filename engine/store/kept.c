@@ -49,19 +49,46 @@ void hw_kept_read_record(struct hw_kept *k, struct hw_slice bytes)
         k->history.subject = hw_buf_slice(&k->subject);
 }
 
-static bool read_value(struct hw_kept *k, struct hw_slice where, struct hw_slice value)
+static bool is_at(const struct hw_kept_where *where, const char *place)
 {
-    if (hw_slice_is(where, "done"))
+    return hw_slice_is(where->place, place);
+}
+
+/* Of one that was attempted, or queued again, and is not finished. */
+static enum hw_delivery_status
+status_of_open(const struct hw_history *h, const struct hw_kept_where *where, hw_unix_ms now)
+{
+    if (is_at(where, "busy"))
+        return HW_STATUS_DELIVERING;
+    if (is_at(where, "held") || h->status == HW_STATUS_PENDING)
+        return HW_STATUS_PENDING;
+    if (is_at(where, "idle") && h->next_attempt_ms <= now)
+        return HW_STATUS_PENDING;
+    return HW_STATUS_FAILED;
+}
+
+/* value: "own value|state" */
+static bool read_open(struct hw_kept *k, const struct hw_kept_where *where,
+                      struct hw_slice value, hw_unix_ms now)
+{
+    struct hw_history *h = &k->history;
+
+    if (!hw_history_unpack(h, hw_slice_from(value, hw_slice_find(value, '|') + 1)))
+        return false;
+    h->status = status_of_open(h, where, now);
+    if (h->status != HW_STATUS_FAILED)
+        h->next_attempt_ms = 0;
+    return true;
+}
+
+static bool read_value(struct hw_kept *k, const struct hw_kept_where *where,
+                       struct hw_slice value, hw_unix_ms now)
+{
+    if (is_at(where, "done"))
         return hw_history_unpack(&k->history, value);
-    if (hw_slice_is(where, "open") || hw_slice_is(where, "busy")) {
-        if (!hw_history_unpack(&k->history,
-                               hw_slice_from(value, hw_slice_find(value, '|') + 1)))
-            return false;
-        k->history.status =
-            hw_slice_is(where, "open") ? HW_STATUS_FAILED : HW_STATUS_DELIVERING;
-        return true;
-    }
-    k->history.status = hw_slice_is(where, "own") ? HW_STATUS_DELIVERING : HW_STATUS_PENDING;
+    if (!is_at(where, "own") && !is_at(where, "wait"))
+        return read_open(k, where, value, now);
+    k->history.status = is_at(where, "own") ? HW_STATUS_DELIVERING : HW_STATUS_PENDING;
     return read_own_value(k, value);
 }
 
@@ -75,12 +102,11 @@ static struct hw_slice copy(char **at, struct hw_slice text)
     return copied;
 }
 
-struct hw_kept *hw_kept_new(uint32_t w, uint64_t n, struct hw_slice where,
-                            struct hw_slice value, struct hw_slice head,
-                            struct hw_slice account, struct hw_slice response)
+struct hw_kept *hw_kept_new(uint32_t w, uint64_t n, const struct hw_kept_where *where,
+                            hw_unix_ms now)
 {
-    struct hw_kept *k =
-        hw_malloc(sizeof *k + value.len + head.len + account.len + response.len);
+    struct hw_kept *k = hw_malloc(sizeof *k + where->value.len + where->head.len +
+                                  where->account.len + where->response.len);
     char *at;
 
     if (k == NULL)
@@ -90,14 +116,14 @@ struct hw_kept *hw_kept_new(uint32_t w, uint64_t n, struct hw_slice where,
     at = k->bytes;
     k->w = w;
     k->n = n;
-    k->account = copy(&at, account);
-    k->response = copy(&at, response);
-    if (!read_value(k, where, copy(&at, value))) {
+    k->account = copy(&at, where->account);
+    k->response = copy(&at, where->response);
+    if (!read_value(k, where, copy(&at, where->value), now)) {
         hw_kept_free(k);
         return NULL;
     }
-    if (head.len > 0)
-        hw_kept_read_record(k, copy(&at, head));
+    if (where->head.len > 0)
+        hw_kept_read_record(k, copy(&at, where->head));
     k->stamp_us = k->history.stamp_us;
     return k;
 }

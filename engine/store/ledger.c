@@ -265,10 +265,12 @@ static void write_flags(struct hw_ledger *l, struct hw_command *c,
     size_t n = 0;
     int64_t age_us = hw_loop_unix(l->store->loop) * 1000 - (int64_t)what->stamp_us;
     bool is_delivered = what->kind == HW_SETTLE_DELIVERED;
+    bool was_parked = what->was_parked || what->token > 0;
 
-    if (what->token > 0)
+    if (was_parked)
         flags[n++] = 'p';
-    if (is_delivered && (what->token > 0 || age_us < 0 || age_us > EVACUATION_US))
+    if (is_delivered &&
+        (was_parked || what->is_planted || age_us < 0 || age_us > EVACUATION_US))
         flags[n++] = 'b';
     if (what->is_marked)
         flags[n++] = 'm';

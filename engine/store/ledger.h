@@ -90,6 +90,8 @@ struct hw_settle_what {
     unsigned attempts; /* attempts now */
     uint64_t stamp_us; /* as of when it became ours */
     bool is_marked;    /* hw_ledger_mark was used: clears it */
+    bool was_parked;   /* before it became ours: attempted, or queued again (replay.h) */
+    bool is_planted;   /* not in a feed: its body has a key of its own */
     struct hw_slice
         packed; /* history: the record of a finished one, the state of a parked one */
     hw_unix_ms

@@ -1,5 +1,6 @@
 /*
- * registry - the webhooks of all accounts, in memory and in step with Redis.
+ * registry - the webhooks of all accounts, the catalogue of event types and the tokens, in
+ * memory and in step with Redis.
  *
  * Each account has a version that every change raises in the same script.  Accept passes the
  * version it matched with, so no event is ever accepted past a webhook that Redis knows and we
@@ -15,6 +16,7 @@
 #define HW_STORE_REGISTRY_H
 
 #include "core/subscriptions.h"
+#include "store/books.h"
 #include "store/keys.h"
 
 struct hw_registry;
@@ -53,15 +55,20 @@ struct hw_subscriptions *hw_registry_subscriptions(struct hw_registry *r);
 struct hw_webhook *hw_registry_find_id(const struct hw_registry *r,
                                        struct hw_slice id); /* borrowed */
 
+/* The catalogue and the tokens as they are in memory.  Borrowed for the registry's life. */
+const struct hw_books *hw_registry_books(const struct hw_registry *r);
+
 enum hw_registry_result {
     HW_REGISTRY_DONE,
+    HW_REGISTRY_KEPT,  /* create: the idempotency key was used before, op->kept has what is there */
+    HW_REGISTRY_STALE, /* update: it has changed since; it is in memory as it is now */
     HW_REGISTRY_LIMIT, /* the account has max_webhooks already */
     HW_REGISTRY_NOT_FOUND,
     HW_REGISTRY_UNAVAILABLE /* Redis refused or is gone: unknown whether it was done */
 };
 
 struct hw_registry_op;
-/* When DONE the account is in memory as the change left it; account and w say which. */
+/* When DONE the account (or book) is in memory as the change left it; account and w say which. */
 typedef void (*hw_registry_cb)(struct hw_registry_op *op, enum hw_registry_result result);
 
 /* Yours until cb. */
@@ -71,16 +78,17 @@ struct hw_registry_op {
     struct hw_command command;
     hw_registry_cb cb;
     enum hw_registry_result result;
-    char account[65];
+    char account[65]; /* or the book */
     uint32_t w; /* create: out */
+    struct hw_slice kept; /* create: out, with HW_REGISTRY_KEPT; borrowed for the callback */
 };
 void hw_registry_op_init(struct hw_registry_op *op);  /* once */
 void hw_registry_op_close(struct hw_registry_op *op); /* not while under way */
 
 /* HW_OK: cb runs once, later; anything else: it will not. */
 
-/* Read the account again, standing (failures, last delivery ...) included, so that what
- * the API answers is what Redis has. */
+/* Read the account again, standing (failures, last delivery ...) included, so that what the API
+ * answers is what Redis has. */
 HW_MUST_USE enum hw_status hw_registry_refresh(struct hw_registry *r,
                                                struct hw_registry_op *op,
                                                struct hw_slice account, hw_registry_cb cb);
@@ -90,13 +98,34 @@ HW_MUST_USE enum hw_status hw_registry_refresh(struct hw_registry *r,
 HW_MUST_USE enum hw_status hw_registry_locate(struct hw_registry *r, struct hw_registry_op *op,
                                               struct hw_slice id, uint32_t w, hw_registry_cb cb);
 /* Store a new webhook (wh->account, wh->id; wh->w is given by Redis and is in op->w and, in
- * memory, in the registry's own object).  wh is not kept. */
+ * memory, in the registry's own object).  wh is not kept.  once_key: of <tag>once:, empty: none;
+ * where it is there already nothing is created, else once_value is kept there for 24 h. */
 HW_MUST_USE enum hw_status hw_registry_create(struct hw_registry *r, struct hw_registry_op *op,
-                                              const struct hw_webhook *wh, hw_registry_cb cb);
+                                              const struct hw_webhook *wh, struct hw_slice once_key,
+                                              struct hw_slice once_value, hw_registry_cb cb);
+/* Store it changed, and its status where that is another one than before (active after
+ * disabled: the count of failures and what was said of the disabling go).  wh is a copy
+ * (hw_webhook_copy) of the one in memory and is not kept; where Redis has a newer one or
+ * another status: STALE. */
+HW_MUST_USE enum hw_status hw_registry_update(struct hw_registry *r, struct hw_registry_op *op,
+                                              const struct hw_webhook *wh,
+                                              enum hw_webhook_status status_before,
+                                              hw_registry_cb cb);
 /* It becomes a tombstone for as long as its history is kept. */
 HW_MUST_USE enum hw_status hw_registry_delete(struct hw_registry *r, struct hw_registry_op *op,
                                               const struct hw_webhook *wh, hw_unix_ms now,
                                               hw_registry_cb cb);
+
+/* Write into a book, or take out of it; DONE: it is in memory as the change left it. */
+HW_MUST_USE enum hw_status hw_registry_put(struct hw_registry *r, struct hw_registry_op *op,
+                                           const char *book, struct hw_slice key,
+                                           struct hw_slice stored, hw_registry_cb cb);
+HW_MUST_USE enum hw_status hw_registry_drop(struct hw_registry *r, struct hw_registry_op *op,
+                                            const char *book, struct hw_slice key,
+                                            hw_registry_cb cb);
+/* Read a book again if Redis has another version of it than memory. */
+HW_MUST_USE enum hw_status hw_registry_freshen(struct hw_registry *r, struct hw_registry_op *op,
+                                               const char *book, hw_registry_cb cb);
 
 /* Close the work connection first. */
 void hw_registry_close(struct hw_registry *r);

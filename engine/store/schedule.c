@@ -5,7 +5,8 @@
  * sweep:  every SWEEP_EVERY_MS read what is overdue (armed by nobody who lives) -> ready
  *
  * An entry that is armed twice, or by two instances, is claimed once: the second claim finds
- * it gone.  An entry that nobody arms is found by the sweep.  So nothing here needs to be exact.
+ * it gone, or parked anew for later.  An entry that nobody arms is found by the sweep.  So nothing
+ * here needs to be exact.
  */
 #include "store/schedule.h"
 
@@ -405,8 +406,9 @@ static void on_turn(struct hw_turn_hook *hook)
         return; /* their answers ask again */
     sort_ready(s);
     send_postponed(s);
-    if (s->n_claiming > 0 && hw_ledger_claim(s->options.ledger, &s->claim, s->claiming,
-                                             s->n_claiming, on_claim) != HW_OK)
+    if (s->n_claiming > 0 &&
+        hw_ledger_claim(s->options.ledger, &s->claim, s->claiming, s->n_claiming,
+                        hw_loop_steady(s->store->loop), on_claim) != HW_OK)
         s->n_claiming = 0; /* not connected: they are overdue when it is back */
     if (s->n_claiming == 0 && hw_list_is_empty(&s->ready) && s->is_sweep_full)
         sweep(s);

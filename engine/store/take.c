@@ -163,11 +163,9 @@ enum hw_status hw_ledger_take_parked(struct hw_ledger *l, struct hw_take *t, uin
     return ask(t, cb);
 }
 
-static enum hw_status ask_keys(struct hw_ledger *l, struct hw_take *t, const char *mode,
-                               const struct hw_delivery_key *keys, size_t n_keys,
-                               hw_take_cb cb)
+static enum hw_status ask_keys(struct hw_take *t, const struct hw_delivery_key *keys,
+                               size_t n_keys, hw_take_cb cb)
 {
-    begin(l, t, n_keys, mode);
     for (size_t i = 0; i < n_keys && i < TAKE_MAX; i++)
         hw_command_fmt(&t->command, "%u:%llu", (unsigned)keys[i].w,
                        (unsigned long long)keys[i].n);
@@ -176,15 +174,18 @@ static enum hw_status ask_keys(struct hw_ledger *l, struct hw_take *t, const cha
 
 enum hw_status hw_ledger_claim(struct hw_ledger *l, struct hw_take *t,
                                const struct hw_delivery_key *keys, size_t n_keys,
-                               hw_take_cb cb)
+                               hw_unix_ms due_by, hw_take_cb cb)
 {
-    return ask_keys(l, t, "claim", keys, n_keys, cb);
+    begin(l, t, n_keys, "claim");
+    hw_command_u64(&t->command, due_by > 0 ? (uint64_t)due_by : 0);
+    return ask_keys(t, keys, n_keys, cb);
 }
 
 enum hw_status hw_ledger_load(struct hw_ledger *l, struct hw_take *t,
                               const struct hw_delivery_key *keys, size_t n_keys, hw_take_cb cb)
 {
-    return ask_keys(l, t, "load", keys, n_keys, cb);
+    begin(l, t, n_keys, "load");
+    return ask_keys(t, keys, n_keys, cb);
 }
 
 enum hw_status hw_ledger_adopt(struct hw_ledger *l, struct hw_take *t, const char *orphan,

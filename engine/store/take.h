@@ -69,11 +69,12 @@ HW_MUST_USE enum hw_status hw_ledger_refill(struct hw_ledger *l, struct hw_take 
 /* Some of those parked for w, whenever due (a webhook was disabled or deleted). */
 HW_MUST_USE enum hw_status hw_ledger_take_parked(struct hw_ledger *l, struct hw_take *t,
                                                  uint32_t w, unsigned max, hw_take_cb cb);
-/* These parked ones (schedule.h does it), at most 1,000; what is no longer parked is not
- * among the items, and the last n_left keys were not looked at. */
+/* Those of these parked ones that are due by then (schedule.h does it), at most 1,000; what is no
+ * longer parked, or due later by now, is not among the items, and the last n_left keys were not
+ * looked at. */
 HW_MUST_USE enum hw_status hw_ledger_claim(struct hw_ledger *l, struct hw_take *t,
                                            const struct hw_delivery_key *keys, size_t n_keys,
-                                           hw_take_cb cb);
+                                           hw_unix_ms due_by, hw_take_cb cb);
 /* Some of what a dead or departed instance held. */
 HW_MUST_USE enum hw_status hw_ledger_adopt(struct hw_ledger *l, struct hw_take *t,
                                            const char *orphan, unsigned max, hw_take_cb cb);

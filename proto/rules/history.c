@@ -21,6 +21,9 @@
  * without a new version number.
  *
  * Differences are taken modulo 2^64, so that every value comes back, however absurd.
+ *
+ * What comes before response_code is known to redis/scripts/replay.lua too, which rewrites it
+ * inside Redis.
  */
 #include "rules/history.h"
 

@@ -3,10 +3,13 @@
 -- ARGV  tag, w, n
 -- Reply {where, value, account, response or ''}; nothing: there is no such delivery
 --   'done'   value: the record of a finished one
---   'open'   value: "own value|state" of one that is parked; 'busy' of one being attempted
---   'own'    value: own value; 'wait' of one that nobody has begun
+--   'open'   value: "own value|state" of one that is parked; 'busy' of one being attempted;
+--            'idle', 'held': the same while its webhook is paused
+--   'own'    value: own value; 'wait' of one that nobody has begun, which is each that somebody
+--            owns while its webhook is paused
 local tag, w, n = ARGV[1], ARGV[2], ARGV[3]
-local account = redis.call('HGET', tag .. 'wh:' .. w, 'a') or ''
+local of_webhook = redis.call('HMGET', tag .. 'wh:' .. w, 'a', 'st')
+local account, is_paused = of_webhook[1] or '', of_webhook[2] == 'paused'
 
 local done = redis.call('HGET', tag .. 'hist:' .. w, n) or redis.call('HGET', tag .. 'late:' .. w, n)
 if done then
@@ -25,12 +28,13 @@ local key = w .. ':' .. n
 local open = redis.call('HGET', tag .. 'open:' .. w, n)
 if open then
     local is_parked = redis.call('ZSCORE', tag .. 'retry', key)
-    return { is_parked and 'open' or 'busy', open, account, '' }
+    local where = is_parked and (is_paused and 'idle' or 'open') or (is_paused and 'held' or 'busy')
+    return { where, open, account, '' }
 end
 for _, holder in ipairs(redis.call('HKEYS', tag .. 'inst')) do
     local value = redis.call('HGET', tag .. 'own:' .. holder, key)
     if value then
-        return { 'own', value, account, '' }
+        return { is_paused and 'wait' or 'own', value, account, '' }
     end
 end
 for _, orphan in ipairs(redis.call('HKEYS', tag .. 'orphans')) do

@@ -37,6 +37,7 @@ end
 
 -- found[i] for numbers[i]: {where, value}
 local function look_up(w, numbers)
+    local is_paused = redis.call('HGET', tag .. 'wh:' .. w, 'st') == 'paused'
     local found, missing = {}, numbers
     local place = {}
     for i, n in ipairs(numbers) do
@@ -68,7 +69,7 @@ local function look_up(w, numbers)
     from('HMGET', tag .. 'late:' .. w, missing, 'done')
     from('HMGET', tag .. 'open:' .. w, missing, 'open')
     for i, holder in ipairs(holders) do
-        from('HMGET', tag .. 'own:' .. holder, keys(), i <= n_live and 'own' or 'wait')
+        from('HMGET', tag .. 'own:' .. holder, keys(), i <= n_live and not is_paused and 'own' or 'wait')
     end
     if #missing > 0 then
         local low, high = missing[1], missing[#missing]
@@ -83,8 +84,10 @@ local function look_up(w, numbers)
         end
     end
     for i, n in ipairs(numbers) do
-        if found[i] and found[i][1] == 'open' and not redis.call('ZSCORE', tag .. 'retry', w .. ':' .. n) then
-            found[i][1] = 'busy'
+        if found[i] and found[i][1] == 'open' then
+            local is_parked = redis.call('ZSCORE', tag .. 'retry', w .. ':' .. n)
+            found[i][1] = is_parked and (is_paused and 'idle' or 'open')
+                or (is_paused and 'held' or 'busy')
         end
     end
     return found

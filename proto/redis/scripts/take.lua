@@ -4,7 +4,7 @@
 -- ARGV  tag, id, epoch, at most so many, at most so many bytes of records (one always goes), then
 --         'refill', w         the oldest that wait
 --         'parked', w         some that are parked, whenever due
---         'claim', "w:n" ...  these, where still parked
+--         'claim', ms, "w:n" ...  these, where still parked and due by then
 --         'adopt', id         some of what a dead instance held
 --         'load', "w:n" ...   these, ours already
 -- Reply {what is left, then for each: w, n, own value, record, traceparent, state, due or ''}
@@ -109,12 +109,13 @@ local function claim_one(w, n, due)
     return load(w, n, value, open, due), true
 end
 
-local function claim(keys)
+local function claim(keys, due_by)
     local taken = {}
     local n_seen = 0
     for i, key in ipairs(keys) do
         local due = i <= max and redis.call('ZSCORE', tag .. 'retry', key)
-        if due then
+        -- One that was armed for an earlier time than it has by now is not due.
+        if due and (not due_by or tonumber(due) <= due_by) then
             local w, n = split(key)
             if not claim_one(w, n, due) then
                 break
@@ -208,7 +209,7 @@ if mode == 'refill' then
 elseif mode == 'parked' then
     reply[1] = parked(ARGV[7])
 elseif mode == 'claim' then
-    reply[1] = claim(keys)
+    reply[1] = claim({ unpack(keys, 2) }, tonumber(keys[1]))
 elseif mode == 'adopt' then
     reply[1] = adopt(ARGV[7])
 else
