@@ -1,6 +1,6 @@
 /*
  * The check is one loop over values.  What is open around the present value is one bit a
- * level (an object or an array), so the stack of 64 levels is one integer:
+ * level (an object or an array), so the stack of 128 levels is two integers:
  *
  *      value -> a scalar                      -> after
  *            -> [ or {, with something in it  -> value, one level down
@@ -220,13 +220,26 @@ static cursor skip_name(cursor at, cursor end)
 struct check {
     cursor at;
     cursor end;
-    unsigned depth;   /* levels open */
-    uint64_t objects; /* bit 0: the innermost level is an object; bit 1: the one around it */
+    unsigned depth; /* levels open */
+    /* Bit by bit, the outermost level first: is it an object?  Meaningful for open levels. */
+    uint64_t objects[HW_JSON_LEVELS_MAX / 64];
 };
 
+/* Is the innermost level one?  There is one. */
 static bool check_in_object(const struct check *c)
 {
-    return c->objects & 1;
+    unsigned level = c->depth - 1;
+
+    return c->objects[level / 64] >> level % 64 & 1;
+}
+
+static void check_push(struct check *c, bool is_object)
+{
+    uint64_t *word = &c->objects[c->depth / 64];
+    uint64_t bit = UINT64_C(1) << c->depth % 64;
+
+    *word = is_object ? *word | bit : *word & ~bit;
+    c->depth++;
 }
 
 static bool check_fails(struct check *c, cursor next)
@@ -252,7 +265,6 @@ static bool check_after(struct check *c, bool *more)
             return false;
         c->at++;
         c->depth--;
-        c->objects >>= 1;
     }
     *more = true;
     if (check_in_object(c))
@@ -267,8 +279,7 @@ static bool check_enter(struct check *c, bool *is_empty)
 {
     bool is_object = *c->at == '{';
 
-    c->depth++;
-    c->objects = c->objects << 1 | is_object;
+    check_push(c, is_object);
     c->at = skip_space(c->at + 1, c->end);
     *is_empty = c->at < c->end && *c->at == (is_object ? '}' : ']');
     if (is_object && !*is_empty)
@@ -283,7 +294,7 @@ enum hw_entry_reason hw_json_check(struct hw_slice text, unsigned max_depth)
     struct check c = { .end = begin + text.len };
     bool more = true;
 
-    HW_MUST(max_depth <= HW_JSON_DEPTH_MAX);
+    HW_MUST(max_depth <= HW_JSON_LEVELS_MAX);
     c.at = skip_space(begin, c.end);
     while (more) {
         if (c.at == c.end)
@@ -305,7 +316,7 @@ enum hw_entry_reason hw_json_check(struct hw_slice text, unsigned max_depth)
     return HW_ENTRY_GOOD;
 }
 
-/* --- members ---------------------------------------------------------------------- */
+/* --- members and items ------------------------------------------------------------ */
 
 /* A value of any kind; of an array or object only strings and brackets are looked at. */
 static cursor skip_value(cursor at, cursor end)
@@ -333,29 +344,56 @@ static cursor skip_value(cursor at, cursor end)
     return NULL;
 }
 
+/* Behind the bracket that opens, or the comma behind what came before, and the space there;
+ * NULL: neither is at the front. */
+static cursor skip_separator(struct hw_slice text, unsigned char opens)
+{
+    if (text.len == 0)
+        return NULL;
+    cursor end = (cursor)text.data + text.len;
+    cursor at = skip_space((cursor)text.data, end);
+    if (at == end || (*at != opens && *at != ','))
+        return NULL;
+    return skip_space(at + 1, end);
+}
+
+/* The value there, and *at on behind it. */
+static bool take_value(struct hw_slice *at, cursor value, struct hw_slice *taken)
+{
+    cursor end = (cursor)at->data + at->len;
+    cursor value_end = skip_value(value, end);
+
+    if (value_end == NULL || value_end == value)
+        return false;
+    *taken = hw_slice(value, (size_t)(value_end - value));
+    *at = hw_slice(value_end, (size_t)(end - value_end));
+    return true;
+}
+
 bool hw_json_next_member(struct hw_slice *at, struct hw_json_member *member)
 {
-    if (at->len == 0)
+    cursor name = skip_separator(*at, '{');
+
+    if (name == NULL)
         return false;
     cursor end = (cursor)at->data + at->len;
-    /* The brace of the object, or the comma behind the member before. */
-    cursor p = skip_space((cursor)at->data, end);
-    if (p == end || (*p != '{' && *p != ','))
-        return false;
-    cursor name = skip_space(p + 1, end);
     if (name == end || *name != '"')
         return false;
     cursor name_end = skip_string(name, end);
     cursor value = skip_name(name, end);
     if (name_end == NULL || value == NULL)
         return false;
-    cursor value_end = skip_value(value, end);
-    if (value_end == NULL || value_end == value)
-        return false;
     member->name = hw_slice(name + 1, (size_t)(name_end - name - 2));
-    member->value = hw_slice(value, (size_t)(value_end - value));
-    *at = hw_slice(value_end, (size_t)(end - value_end));
-    return true;
+    return take_value(at, value, &member->value);
+}
+
+bool hw_json_next_item(struct hw_slice *at, struct hw_slice *item)
+{
+    cursor value = skip_separator(*at, '[');
+
+    if (value == NULL || value == (cursor)at->data + at->len || *value == ']')
+        return false;
+    return take_value(at, value, item);
 }
 
 /* The code unit of an escape \uXXXX at the front of `text`, or -1. */

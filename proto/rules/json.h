@@ -20,10 +20,11 @@
 #include "base/buf.h"
 #include "rules/entry.h"
 
-#define HW_JSON_DEPTH_MAX 64 /* levels of [ and {; a scalar has none */
+#define HW_JSON_DEPTH_MAX  64  /* levels of [ and { in what others send; a scalar has none */
+#define HW_JSON_LEVELS_MAX 128 /* that can be checked: such a text, and what is around it */
 
 /* HW_ENTRY_GOOD, HW_ENTRY_BAD_JSON or HW_ENTRY_TOO_DEEP, whichever the pass meets first.
- * max_depth at most HW_JSON_DEPTH_MAX. */
+ * max_depth at most HW_JSON_LEVELS_MAX. */
 enum hw_entry_reason hw_json_check(struct hw_slice text, unsigned max_depth);
 
 /* Append `text` as a JSON string with quotes.  What is not UTF-8 in it becomes U+FFFD. */
@@ -39,6 +40,9 @@ struct hw_json_member {
  * whole object and is what is left after each.  false: no more.  In a text that was not
  * checked the ranges mean nothing, but stay inside it. */
 bool hw_json_next_member(struct hw_slice *at, struct hw_json_member *member);
+
+/* The same with the items of an array. */
+bool hw_json_next_item(struct hw_slice *at, struct hw_slice *item);
 
 /* Is this the name `plain` (ASCII letters), however it is escaped? */
 bool hw_json_name_is(struct hw_slice name, const char *plain);

@@ -1,3 +1,5 @@
+#include <jansson.h>
+
 #include "check.h"
 #include "rules/json.h"
 
@@ -138,6 +140,15 @@ CASE(counts_levels)
     CHECK_INT(hw_json_check(hw_buf_slice(&b), 64), ==, HW_ENTRY_TOO_DEEP);
     CHECK_INT(hw_json_check(HW_SLICE("1"), 0), ==, HW_ENTRY_GOOD);
     CHECK_INT(hw_json_check(HW_SLICE("[]"), 0), ==, HW_ENTRY_TOO_DEEP);
+    /* What is around such a text counts too, where it is asked for. */
+    nest(&b, 67, "[", "", "]");
+    CHECK_INT(hw_json_check(hw_buf_slice(&b), 67), ==, HW_ENTRY_GOOD);
+    CHECK_INT(hw_json_check(hw_buf_slice(&b), 66), ==, HW_ENTRY_TOO_DEEP);
+    nest(&b, 64, "{\"a\":[", "1", "]}");
+    CHECK_INT(hw_json_check(hw_buf_slice(&b), 128), ==, HW_ENTRY_GOOD);
+    CHECK_INT(hw_json_check(hw_buf_slice(&b), 127), ==, HW_ENTRY_TOO_DEEP);
+    nest(&b, 129, "[", "", "]");
+    CHECK_INT(hw_json_check(hw_buf_slice(&b), 128), ==, HW_ENTRY_TOO_DEEP);
     /* Many side by side are not deep; the kinds of bracket are told apart at each level. */
     CHECK_INT(hw_json_check(HW_SLICE("[[],[],{},[[{},[]]]]"), 4), ==, HW_ENTRY_GOOD);
     nest(&b, 63, "[", "{\"a\":[1}", "]");
@@ -145,6 +156,35 @@ CASE(counts_levels)
     nest(&b, 62, "[", "{\"a\":[1}", "]");
     CHECK_INT(hw_json_check(hw_buf_slice(&b), 64), ==, HW_ENTRY_BAD_JSON);
     hw_buf_close(&b);
+}
+
+/* The kind of every level is remembered, also behind a level that was closed again. */
+CASE(tells_brackets_apart_at_every_level)
+{
+    for (unsigned depth = 1; depth <= 128; depth++)
+        for (int try = 0; try < 20; try++) {
+            char opened[128], text[1024];
+            size_t len = 0;
+            for (unsigned i = 0; i < depth; i++) {
+                bool is_object = check_random_below(2) != 0;
+                const char *closed = check_random_below(2) ? "{},[],{\"b\":[]}," : "";
+                const char *names = check_random_below(2) ? "\"b\":[1],\"c\":{}," : "";
+                opened[i] = is_object ? '}' : ']';
+                len += (size_t)snprintf(text + len, sizeof text - len, "%s%s%s",
+                                        is_object ? "{" : "[",
+                                        depth > 20  ? ""
+                                        : is_object ? names
+                                                    : closed,
+                                        is_object ? "\"a\":" : "");
+            }
+            text[len++] = '1';
+            for (unsigned i = depth; i-- > 0;)
+                text[len++] = opened[i];
+            CHECK_INT(hw_json_check(hw_slice(text, len), 128), ==, HW_ENTRY_GOOD);
+            char *wrong = text + len - 1 - check_random_below(depth);
+            *wrong = *wrong == '}' ? ']' : '}';
+            CHECK_INT(hw_json_check(hw_slice(text, len), 128), ==, HW_ENTRY_BAD_JSON);
+        }
 }
 
 CASE(writes_strings)
@@ -221,6 +261,172 @@ CASE(steps_through_members)
     CHECK(!hw_json_next_member(&at, &m));
     at = HW_SLICE("");
     CHECK(!hw_json_next_member(&at, &m));
+}
+
+CASE(steps_through_items)
+{
+    struct hw_slice at = HW_SLICE(" [ 1.0 ,\"],[\", [ ] ,[[1],[2]]\n,{\"a\":[\"]\"]},null ] ");
+    static const char *const items[] = { "1.0",       "\"],[\"",         "[ ]",
+                                         "[[1],[2]]", "{\"a\":[\"]\"]}", "null" };
+    struct hw_slice item;
+
+    CHECK_INT(hw_json_check(at, 64), ==, HW_ENTRY_GOOD);
+    for (int i = 0; i < 6; i++) {
+        CHECK(hw_json_next_item(&at, &item));
+        CHECK_SLICE(item, items[i]);
+    }
+    CHECK(!hw_json_next_item(&at, &item));
+    CHECK_SLICE(at, " ] ");
+}
+
+/* Nothing of what is no object, or no array, is handed out; nothing outside is read. */
+CASE(steps_stay_inside_what_is_no_json)
+{
+    static const char *const hostile[] = {
+        "",           " ",
+        "[",          "]",
+        "{",          "}",
+        "[]",         "[ ]",
+        "{}",         "[,",
+        "[,]",        "[]]]]",
+        "[]],1]",     "[\"",
+        "[\"\\",      "[1",
+        "[1,",        "[1,]",
+        "[[[[",       "[}",
+        "[{]",        "{\"",
+        "{\"a",       "{\"a\"",
+        "{\"a\":",    "{\"a\":\"",
+        "{\"a\":[[",  "{\"a\":}",
+        "{\"a\"1",    "{\"a\":1",
+        "{,\"a\":1",  "[\"\\ud8\"]",
+        "[\"\xff\"]", "{\"\xff\":1}",
+        "[-",         "[nul",
+        "{1:2}",      "1",
+        "\"[1]\"",    "[1e",
+        "{\"a\":]1}",
+    };
+
+    for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        size_t len = strlen(hostile[i]);
+        char *copy = malloc(len ? len : 1); /* of exactly that size, for the sanitizer */
+        struct hw_slice left = hw_slice(copy, len), item = { 0 };
+        struct hw_json_member m;
+        memcpy(copy, hostile[i], len);
+        for (size_t steps = 0; hw_json_next_item(&left, &item); steps++) {
+            CHECK(item.data > copy && item.data + item.len <= copy + len && item.len > 0);
+            CHECK_INT(steps, <, len);
+        }
+        left = hw_slice(copy, len);
+        for (size_t steps = 0; hw_json_next_member(&left, &m); steps++) {
+            CHECK(m.value.data > m.name.data && m.value.data + m.value.len <= copy + len);
+            CHECK_INT(steps, <, len);
+        }
+        free(copy);
+    }
+}
+
+static void append_space(struct hw_buf *out)
+{
+    for (uint64_t more = check_random_below(3); more > 0; more--)
+        hw_buf_append_char(out, " \t\r\n"[check_random_below(4)]);
+}
+
+static void append_random_string(struct hw_buf *out, unsigned number)
+{
+    static const char *const parts[] = { "a",   "\\\"",     "\\\\", "}", "]",
+                                         ",",   "\\u0041",  ":",    "{", "[",
+                                         "\\/", "\xc3\xa9", "\\n",  " ", "\\ud83d\\ude00" };
+
+    hw_buf_append_char(out, '"');
+    for (uint64_t more = check_random_below(6); more > 0; more--)
+        hw_buf_append_str(out, parts[check_random_below(sizeof parts / sizeof *parts)]);
+    hw_buf_appendf(out, "%u\"", number);
+}
+
+static void append_random_value(struct hw_buf *out, unsigned depth)
+{
+    static const char *const scalars[] = {
+        "1", "-0.5", "1e3", "true", "false", "null", "\"\""
+    };
+    uint64_t kind = check_random_below(depth < 4 ? 4 : 2);
+
+    append_space(out);
+    if (kind == 0) {
+        hw_buf_append_str(out, scalars[check_random_below(sizeof scalars / sizeof *scalars)]);
+    } else if (kind == 1) {
+        append_random_string(out, 0);
+    } else {
+        unsigned count = (unsigned)check_random_below(5);
+        hw_buf_append_char(out, kind == 2 ? '[' : '{');
+        append_space(out);
+        for (unsigned i = 0; i < count; i++) {
+            if (i > 0)
+                hw_buf_append_char(out, ',');
+            append_space(out);
+            if (kind == 3) {
+                append_random_string(out, i); /* names differ: jansson keeps one of each */
+                append_space(out);
+                hw_buf_append_char(out, ':');
+            }
+            append_random_value(out, depth + 1);
+        }
+        hw_buf_append_char(out, kind == 2 ? ']' : '}');
+    }
+    append_space(out);
+}
+
+static json_t *load(struct hw_slice text)
+{
+    json_t *value = json_loadb(text.data, text.len, JSON_DECODE_ANY, NULL);
+
+    CHECK_NOT_NULL(value);
+    return value;
+}
+
+static void compare_walk(struct hw_slice text, json_t *value)
+{
+    json_t *own = load(text);
+    struct hw_json_member m;
+    struct hw_slice item;
+    const char *name;
+    json_t *child;
+    size_t i;
+
+    CHECK(json_equal(own, value));
+    json_decref(own);
+    if (json_is_object(value)) {
+        json_object_foreach (value, name, child) {
+            CHECK(hw_json_next_member(&text, &m));
+            own = load(hw_slice(m.name.data - 1, m.name.len + 2));
+            CHECK_STR(json_string_value(own), name);
+            json_decref(own);
+            compare_walk(m.value, child);
+        }
+        CHECK(!hw_json_next_member(&text, &m));
+    } else if (json_is_array(value)) {
+        json_array_foreach (value, i, child) {
+            CHECK(hw_json_next_item(&text, &item));
+            compare_walk(item, child);
+        }
+        CHECK(!hw_json_next_item(&text, &item));
+    }
+}
+
+CASE(steps_as_jansson_reads)
+{
+    struct hw_buf b;
+
+    hw_buf_init(&b, 1024 * 1024);
+    for (int i = 0; i < 3000; i++) {
+        hw_buf_reset(&b);
+        append_random_value(&b, 0);
+        CHECK_INT(hw_buf_failed(&b), ==, HW_OK);
+        CHECK_INT(hw_json_check(hw_buf_slice(&b), 64), ==, HW_ENTRY_GOOD);
+        json_t *value = load(hw_buf_slice(&b));
+        compare_walk(hw_buf_slice(&b), value);
+        json_decref(value);
+    }
+    hw_buf_close(&b);
 }
 
 CASE(compares_names)
