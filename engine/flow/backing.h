@@ -1,5 +1,5 @@
 /*
- * backing - the API's backend, over the registry, the archive and the gauges.
+ * backing - the API's backend: what it is made of.  What it does is in asks.h.
  *
  * Memory    embedded; each question under way is one block of its own.
  * Lifetime  init; close when the API is closed and the work connection too (every question has
@@ -11,6 +11,7 @@
 
 #include "api/backend.h"
 #include "core/courier.h"
+#include "flow/keeper.h"
 #include "store/gauges.h"
 #include "store/registry.h"
 
@@ -21,6 +22,8 @@ struct hw_backing {
     struct hw_registry *registry;
     struct hw_gauge_reader *gauge_reader;
     struct hw_courier *courier;
+    struct hw_keeper *keeper;
+    struct hw_schedule *schedule;
     struct hw_list known;          /* questions whose answer is told on the next turn */
     struct hw_backend_req *failed; /* requests that got no memory, chained by state */
     struct hw_wheel_entry later;

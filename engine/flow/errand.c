@@ -24,12 +24,21 @@ void hw_errand_end(struct hw_errand *e)
     hw_free(e);
 }
 
-static void take_in(struct hw_keeper *k, const struct hw_taken *item,
-                    enum hw_failure write_off);
+/* Of one that was parked the state tells; the record in a key of its own is alone. */
+static struct hw_slice traceparent_of(const struct hw_taken *item)
+{
+    struct hw_history h;
+
+    if (item->state.len > 0 && hw_history_unpack(&h, item->state) && h.traceparent.len > 0)
+        return h.traceparent;
+    return item->traceparent;
+}
 
 static bool load_from(struct hw_courier_load *load, const struct hw_taken *item)
 {
-    load->event = hw_event_new(item->record, item->traceparent);
+    bool is_new = item->attempts == 0 && item->state.len == 0;
+
+    load->event = hw_event_new(item->record, traceparent_of(item));
     if (load->event == NULL)
         return false;
     load->event->cursor = item->cursor;
@@ -41,8 +50,28 @@ static bool load_from(struct hw_courier_load *load, const struct hw_taken *item)
     load->state = item->state;
     load->due_ms = item->due_ms;
     /* A first attempt out of Redis: when it was accepted stands for when it was enqueued. */
-    load->event->enqueued_ms = item->attempts == 0 ? (hw_unix_ms)(item->stamp_us / 1000) : 0;
+    load->event->enqueued_ms = is_new ? (hw_unix_ms)(item->stamp_us / 1000) : 0;
     return true;
+}
+
+static void take_in_load(struct hw_keeper *k, const struct hw_taken *item,
+                         enum hw_failure write_off, bool is_placeholder)
+{
+    struct hw_courier_load load = { 0 };
+    struct hw_now now = hw_now_of(k->loop);
+    enum hw_status status;
+
+    if (!load_from(&load, item)) {
+        k->must_compare = true;
+        return;
+    }
+    load.event->is_placeholder = is_placeholder;
+    status = write_off == HW_FAILURE_NONE
+                 ? hw_courier_take(k->courier, &load, now)
+                 : hw_courier_write_off(k->courier, &load, write_off, now);
+    hw_event_release(load.event);
+    if (status != HW_OK)
+        k->must_compare = true;
 }
 
 /* A record that says what is still known, for a delivery whose body is kept nowhere any more. */
@@ -61,7 +90,7 @@ static enum hw_status write_placeholder(struct hw_buf *out, const struct hw_take
                           HW_SLICE_FMT(item->account));
 }
 
-/* Nothing can be sent without a body: a visible dead letter. */
+/* Nothing can be sent without a body: a visible dead letter, which cannot be redelivered. */
 static void bury(struct hw_keeper *k, const struct hw_taken *item)
 {
     struct hw_taken known = *item;
@@ -70,7 +99,7 @@ static void bury(struct hw_keeper *k, const struct hw_taken *item)
     hw_buf_init(&record, PLACEHOLDER_MAX);
     if (write_placeholder(&record, item) == HW_OK) {
         known.record = hw_buf_slice(&record);
-        take_in(k, &known, HW_FAILURE_POISON);
+        take_in_load(k, &known, HW_FAILURE_POISON, true);
     } else {
         k->must_compare = true;
     }
@@ -80,24 +109,10 @@ static void bury(struct hw_keeper *k, const struct hw_taken *item)
 static void take_in(struct hw_keeper *k, const struct hw_taken *item,
                     enum hw_failure write_off)
 {
-    struct hw_courier_load load = { 0 };
-    struct hw_now now = hw_now_of(k->loop);
-    enum hw_status status;
-
-    if (item->record.len == 0) {
+    if (item->record.len == 0)
         bury(k, item);
-        return;
-    }
-    if (!load_from(&load, item)) {
-        k->must_compare = true;
-        return;
-    }
-    status = write_off == HW_FAILURE_NONE
-                 ? hw_courier_take(k->courier, &load, now)
-                 : hw_courier_write_off(k->courier, &load, write_off, now);
-    hw_event_release(load.event);
-    if (status != HW_OK)
-        k->must_compare = true;
+    else
+        take_in_load(k, item, write_off, false);
 }
 
 void hw_errand_take_in(struct hw_keeper *k, const struct hw_taken *items, size_t n_items,

@@ -193,12 +193,12 @@ static bool match_event(struct hw_intake *in, size_t i)
     in->events[i].n_targets = 0;
     if (account == NULL)
         return true;
-    n = hw_subscriptions_match(account, entry->type, entry->subject, entry->level, found, 64);
+    n = hw_subscriptions_match(in->subscriptions, account, entry->type, entry->subject, entry->level, found, 64);
     if (n > 64) {
         all = hw_malloc(n * sizeof *all);
         if (all == NULL)
             return false;
-        hw_subscriptions_match(account, entry->type, entry->subject, entry->level, all, n);
+        hw_subscriptions_match(in->subscriptions, account, entry->type, entry->subject, entry->level, all, n);
     }
     bool is_room =
         grow((void **)&in->targets, &in->cap_targets, in->n_targets + n, sizeof *in->targets);

@@ -3,7 +3,7 @@
  * refill    hw_ledger_refill -> items into the courier -> hw_courier_refilled
  * adopt     each beat, for each orphan: pieces of at most ADOPT_MAX until nothing is left
  * empty     parked deliveries of a webhook that is gone or disabled: pieces, written off
- * compare   is in compare.c, what came in in errand.c
+ * compare   is in compare.c, resume in resume.c, what came in in errand.c
  *
  * A question that cannot be asked, or ends in trouble, is simply over: what it was about is
  * still there in Redis, and the next beat asks again.
@@ -11,6 +11,7 @@
 #include "flow/keeper.h"
 
 #include "flow/errand.h"
+#include "flow/resume.h"
 #include "flow/sender.h"
 #include "hookwheel/alloc.h"
 
@@ -37,6 +38,7 @@ void hw_keeper_init(struct hw_keeper *k)
     hw_list_init(&k->errands);
     hw_list_init(&k->unsettled);
     hw_list_init(&k->to_empty);
+    hw_list_init(&k->to_resume);
 }
 
 void hw_keeper_close(struct hw_keeper *k)
@@ -47,6 +49,7 @@ void hw_keeper_close(struct hw_keeper *k)
         hw_errand_end(HW_CONTAINER_OF(link, struct hw_errand, link));
     while ((link = hw_list_pop(&k->to_empty)) != NULL)
         hw_free(HW_CONTAINER_OF(link, struct emptying, link));
+    hw_resume_close(k);
     hw_free(k->holds);
     k->holds = NULL;
     k->n_holds = 0;
@@ -129,6 +132,32 @@ void hw_keeper_on_waiting(struct hw_keeper *k, uint32_t w, uint64_t n_waiting)
     if (n_waiting > 0)
         hw_courier_backlog(k->courier, w);
     bound_backlog(k, w, n_waiting);
+}
+
+/* ---- one that we know of ---- */
+
+static void on_loaded(struct hw_take *t, enum hw_redis_trouble trouble,
+                      const struct hw_taken *items, size_t n_items, uint64_t n_left)
+{
+    struct hw_errand *e = hw_errand_of(t);
+
+    (void)n_left;
+    hw_errand_take_in(e->keeper, items, n_items, HW_FAILURE_NONE);
+    if (trouble != HW_REDIS_FINE)
+        hw_keeper_doubt(e->keeper);
+    hw_errand_end(e);
+}
+
+void hw_keeper_load(struct hw_keeper *k, uint32_t w, uint64_t n)
+{
+    struct hw_errand *e = hw_errand_may_ask(k) ? hw_errand_new(k) : NULL;
+    struct hw_delivery_key key = { w, n };
+
+    if (e != NULL && hw_ledger_load(k->ledger, &e->take, &key, 1, on_loaded) == HW_OK)
+        return;
+    if (e != NULL)
+        hw_errand_end(e);
+    hw_keeper_doubt(k);
 }
 
 /* ---- retries ---- */
@@ -336,6 +365,8 @@ static enum hw_status settle(struct hw_keeper *k, struct hw_task *t)
         .attempts = d->attempts + d->has_attempt,
         .stamp_us = d->stamp_us,
         .is_marked = d->is_marked,
+        .was_parked = d->was_parked,
+        .is_planted = d->event->cursor.ms == 0,
         .packed = hw_buf_slice(&d->packed),
         .ended_ms = d->ended_ms,
         .response = hw_buf_slice(&d->response),
@@ -343,7 +374,8 @@ static enum hw_status settle(struct hw_keeper *k, struct hw_task *t)
         .resets_failures =
             wh != NULL && (wh->standing.consecutive_failures > 0 || k->has_had_company),
         .due_ms = d->again_ms,
-        .body = d->attempts == 0 ? d->event->record.bytes : hw_slice(NULL, 0),
+        .body = d->was_parked || d->event->is_placeholder ? hw_slice(NULL, 0)
+                                                          : d->event->record.bytes,
         .is_counted = may_disable && d->verdict.is_counted,
         .is_gone = may_disable && d->verdict.is_gone,
         .account = wh != NULL ? hw_slice_str(wh->account) : hw_slice(NULL, 0),
@@ -496,5 +528,6 @@ void hw_keeper_beat(struct hw_keeper *k, const struct hw_members_view *view)
     HW_LIST_EACH_SAFE (link, &k->to_empty) {
         ask_emptying(k, HW_CONTAINER_OF(link, struct emptying, link));
     }
+    hw_resume_beat(k);
     hw_courier_nudge(k->courier);
 }

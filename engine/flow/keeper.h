@@ -2,7 +2,8 @@
  * keeper - keeps what is in memory and what Redis says is ours the same.
  *
  * Outcomes go out, refills, claims and what dead instances held come in, marks are set before
- * suspects; after a lost connection both sides are compared.
+ * suspects; after a lost connection both sides are compared; the retries of a webhook that was
+ * paused go on.
  *
  * Memory    embedded; allocates the tasks and one errand for each question under way.
  * Lifetime  init; then as the connection comes and goes; close when the work connection is closed
@@ -28,6 +29,7 @@ struct hw_keeper {
     struct hw_list errands;   /* under way */
     struct hw_list unsettled; /* tasks whose outcome could not be handed over */
     struct hw_list to_empty;  /* webhooks whose parked deliveries are to be written off */
+    struct hw_list to_resume; /* webhooks that were paused: see resume.c */
     uint64_t n_untold_holds;  /* of a Retry-After that other instances will not hear of */
     struct hw_hold *holds;    /* owned: in force as of the last beat */
     size_t n_holds;
@@ -67,6 +69,13 @@ void hw_keeper_on_waiting(struct hw_keeper *k, uint32_t w, uint64_t n_waiting);
 
 /* Nothing may be sent to that webhook any more: write off what is parked for it. */
 void hw_keeper_empty(struct hw_keeper *k, uint32_t w);
+
+/* This one is ours in Redis already: put it in memory. */
+void hw_keeper_load(struct hw_keeper *k, uint32_t w, uint64_t n);
+
+/* It was paused and is active again: its retries that came due meanwhile are made soon, spread
+ * out over all instances.  One instance has to ask. */
+void hw_keeper_resume(struct hw_keeper *k, const struct hw_webhook *wh);
 
 /* Something of ours is in Redis that could not be put in memory: look again on the next beat. */
 void hw_keeper_doubt(struct hw_keeper *k);
