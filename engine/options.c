@@ -47,7 +47,7 @@ static const struct hw_flag rows[] = {
     { "replace-root-token", HW_FLAG_SWITCH, NULL, AT(config.replace_root_token), .traits = HW_FLAG_NO_ENV,
       .help = "take this root token even where Redis knows another one" },
     { "api-rate", HW_FLAG_COUNT, "N", AT(config.api_rate_per_s), .max = 1000000, .otherwise = "0",
-      .help = "requests per second a token; 0: no limit; the root token is exempt" },
+      .help = "requests per second a token, at each instance; 0: no limit; the root token is exempt" },
     { "api-max-connections", HW_FLAG_COUNT, "N", AT(config.api_max_connections), .min = 1, .max = 1000000, .otherwise = "4096",
       .help = "connections to the API open at once" },
 

@@ -26,6 +26,8 @@ static void set_defaults(struct hw_api_options *o)
     o->request_timeout_ms = or_else(o->request_timeout_ms, 30000);
     o->idle_timeout_ms = or_else(o->idle_timeout_ms, 75000);
     o->drain_ms = or_else(o->drain_ms, 5000);
+    if (o->max_payload_bytes == 0)
+        o->max_payload_bytes = 256 * 1024;
 }
 
 static void on_drain_end(struct hw_wheel_entry *e)
@@ -44,6 +46,7 @@ static struct hw_api *api_new(struct hw_loop *loop, const struct hw_api_options 
     set_defaults(&api->options);
     hw_list_init(&api->resting);
     hw_list_init(&api->busy);
+    hw_list_init(&api->once_keys);
     hw_wheel_entry_init(&api->drain, on_drain_end);
     hw_closing_init(&api->closing);
     hw_closing_hold(&api->closing);

@@ -26,6 +26,8 @@ struct hw_api_options {
     const char *version;         /* borrowed */
     unsigned max_connections;    /* 0: 4096; beyond it, those at rest or waiting go first */
     unsigned max_webhooks;       /* an account; for details.limit */
+    unsigned rate_per_s;         /* requests a token but the root token; 0: no limit */
+    size_t max_payload_bytes;    /* of an event; 0: 256 KiB */
     unsigned max_in_flight;      /* default of a webhook's max_in_flight */
     unsigned max_in_flight_total; /* most that a webhook may ask for; 0: 10000 */
     struct hw_url_rules url_rules;

@@ -20,7 +20,9 @@
 #ifndef HW_API_BACKEND_H
 #define HW_API_BACKEND_H
 
+#include "core/catalogue.h"
 #include "core/metrics.h"
+#include "core/token.h"
 #include "core/webhook.h"
 #include "rules/history.h"
 
@@ -29,6 +31,8 @@ enum hw_backend_result {
     HW_BACKEND_NOT_FOUND,   /* no such thing, or another account's */
     HW_BACKEND_LIMIT,       /* the account has as many as it may */
     HW_BACKEND_CONFLICT,    /* the thing is in a state that does not allow it */
+    HW_BACKEND_REFUSED,     /* update: its edit said no, and knows why */
+    HW_BACKEND_KEPT,        /* the idempotency key was used before: see hw_backend_once */
     HW_BACKEND_UNAVAILABLE, /* Redis away, refusing writes, or this instance fenced */
     HW_BACKEND_FAILED       /* a fault of our own (out of memory); answered 500 */
 };
@@ -51,8 +55,24 @@ struct hw_backend_webhook {
     struct hw_webhook_standing standing; /* as Redis has it now */
 };
 
+/* An Idempotency-Key: what was answered under it is kept for 24 h, in the same step as what it
+ * created.  Kept is `prefix` (the body's hash and the status, as api/once.h writes them) and the
+ * answer's body. */
+struct hw_backend_once {
+    const char *key;       /* in; NULL: none was given.  "<account>:<route>:<hash>" */
+    const char *prefix;    /* in */
+    struct hw_slice kept;  /* out, with HW_BACKEND_KEPT: prefix and body of the first answer */
+};
+
+struct hw_backend_recall {
+    struct hw_backend_req req; /* HW_BACKEND_OK: nothing is kept; HW_BACKEND_KEPT */
+    struct hw_backend_once once;
+};
+
 struct hw_backend_create {
     struct hw_backend_req req;
+    struct hw_backend_once once;
+    struct hw_slice answer; /* in, with a key: the body of the 201, as it will be sent */
     /* In: complete but for its number `w`, which the backend sets; the API has the only
      * reference until then.  A backend that keeps it holds it. */
     struct hw_webhook *webhook;
@@ -78,6 +98,69 @@ struct hw_backend_delete {
     struct hw_backend_req req;
     const char *account; /* in; NULL: any */
     const char *id;      /* in */
+};
+
+/* Change a webhook as Redis has it now. */
+struct hw_backend_update {
+    struct hw_backend_req req;
+    const char *account; /* in; NULL: any */
+    const char *id;      /* in */
+    /* In: applies the change to `wh`, a copy that nobody else has, with its standing; status may
+     * be set between active, paused and disabled.  false: refused.  Runs before req.cb, once
+     * or, where somebody else's change came in between, again on the newer one. */
+    bool (*edit)(struct hw_backend_update *update, struct hw_webhook *wh);
+    struct hw_backend_webhook found; /* out: as it is now */
+};
+
+/* A webhook.test to it, now: one delivery more. */
+struct hw_backend_test {
+    struct hw_backend_req req; /* CONFLICT: it is disabled */
+    const char *account;       /* in; NULL: any */
+    const char *id;            /* in */
+    uint32_t w;                /* out: the delivery, to be asked for with inspect */
+    uint64_t n;                /* out */
+};
+
+/* Its dead letters of a time range are queued again. */
+struct hw_backend_recover {
+    struct hw_backend_req req; /* CONFLICT: it is disabled */
+    const char *account;       /* in; NULL: any */
+    const char *id;            /* in */
+    hw_unix_ms since_ms;       /* in: created at or after */
+    hw_unix_ms until_ms;       /* in: created before; 0: no bound */
+    uint64_t count;            /* out */
+};
+
+/* One delivery again. */
+struct hw_backend_redeliver {
+    struct hw_backend_req req; /* CONFLICT: see why */
+    const char *account;       /* in; NULL: any */
+    uint32_t w;                /* in */
+    uint64_t n;                /* in */
+    const char *why;           /* out, with CONFLICT: a sentence; static */
+};
+
+/* An event that was checked; empty: not given. */
+struct hw_backend_event {
+    struct hw_slice account, type, payload, subject, id, level, timestamp, traceparent;
+};
+
+/* Events for the ingress stream, all or none. */
+struct hw_backend_events {
+    struct hw_backend_req req;
+    struct hw_backend_once once;
+    const struct hw_backend_event *events; /* in; only until the call returns */
+    size_t n_events;                       /* in; at least 1 */
+    struct hw_slice answer;                /* out: {"data":[{"id":…},…]} */
+};
+
+/* The catalogue and the tokens.  After OK what is in memory (hw_backend.catalogue, .tokens) is
+ * what Redis has: the change made, or, of the two that only ask, as it is now. */
+struct hw_backend_book {
+    struct hw_backend_req req;        /* NOT_FOUND: dropping what is not there */
+    const struct hw_event_type *type; /* in: put_type */
+    struct hw_token *token;           /* in: put_token */
+    const char *key;                  /* in: drop_type its name, drop_token its id */
 };
 
 /* A place in an account's deliveries: newest first is descending by stamp, then w, then n. */
@@ -149,10 +232,24 @@ struct hw_backend {
     void (*get)(void *data, struct hw_backend_get *req);
     void (*list)(void *data, struct hw_backend_list *req);
     void (*remove)(void *data, struct hw_backend_delete *req);
+    void (*update)(void *data, struct hw_backend_update *req);
+    void (*test)(void *data, struct hw_backend_test *req);
+    void (*recover)(void *data, struct hw_backend_recover *req);
+    void (*redeliver)(void *data, struct hw_backend_redeliver *req);
+    void (*events)(void *data, struct hw_backend_events *req);
+    void (*recall)(void *data, struct hw_backend_recall *req);
+    void (*put_type)(void *data, struct hw_backend_book *req);
+    void (*drop_type)(void *data, struct hw_backend_book *req);
+    void (*put_token)(void *data, struct hw_backend_book *req);
+    void (*drop_token)(void *data, struct hw_backend_book *req);
+    void (*refresh_types)(void *data, struct hw_backend_book *req);
+    void (*refresh_tokens)(void *data, struct hw_backend_book *req);
     void (*deliveries)(void *data, struct hw_backend_deliveries *req);
     void (*inspect)(void *data, struct hw_backend_inspect *req);
     void (*gauges)(void *data, struct hw_backend_gauges *req);
-    /* At once, from memory. */
+    /* At once, from memory, as of half a second ago at most; borrowed until the next turn. */
+    const struct hw_catalogue *(*catalogue)(void *data);
+    const struct hw_token_book *(*tokens)(void *data);
     void (*readiness)(void *data, struct hw_backend_readiness *out);
 };
 

@@ -1,7 +1,14 @@
 /*
- * new: target apart -> route -> token -> query, the first that fails is kept as the problem
- * run: the problem is answered, or the handler runs
+ * new: target apart -> route -> token, rate, scope -> query; the first that fails is kept as
+ *   the problem
+ * a token that is not known here: the backend is asked to look again, once; only then more of
+ *   the body is read than of one that is refused
+ * run: the problem is answered; or, with an Idempotency-Key, what is kept under it; or the
+ *   handler runs
  * answer: count, hand the bytes to the session if it is still there, free
+ *
+ * Redis away: 503 for the unknown token and for the key.  The client gone before the handler
+ * ran: dropped, nothing has been done.
  */
 #include "api/call.h"
 
@@ -14,6 +21,42 @@
 /* The largest answer: a page of deliveries, or one delivery with an event of 1 MiB. */
 enum { ANSWER_MAX = 16 * 1024 * 1024 };
 
+static void run_once(struct hw_call *call);
+
+/* What a backend's refusal means to the client. */
+static void result_problem(const struct hw_call *call, enum hw_backend_result result,
+                           const char *what, struct hw_problem *p)
+{
+    unsigned limit = call->api->options.max_webhooks;
+
+    switch (result) {
+    case HW_BACKEND_NOT_FOUND:
+        hw_problem_set(p, HW_PROBLEM_NOT_FOUND, NULL,
+                       "There is no such %s; check its name or id, and the account.", what);
+        break;
+    case HW_BACKEND_LIMIT:
+        hw_problem_set(p, HW_PROBLEM_LIMIT_EXCEEDED, NULL,
+                       "The account has its %u %ss already; delete one first.", limit, what);
+        p->limit = limit;
+        break;
+    case HW_BACKEND_CONFLICT:
+        hw_problem_set(p, HW_PROBLEM_CONFLICT, NULL,
+                       "The %s is in a state that does not allow it; look at its status.",
+                       what);
+        break;
+    case HW_BACKEND_UNAVAILABLE:
+        hw_problem_set(p, HW_PROBLEM_UNAVAILABLE, NULL,
+                       "Redis cannot be reached, or takes no writes; try again.");
+        break;
+    case HW_BACKEND_OK:
+    case HW_BACKEND_REFUSED:
+    case HW_BACKEND_KEPT:
+    case HW_BACKEND_FAILED:
+        hw_problem_set(p, HW_PROBLEM_INTERNAL, NULL, "Something went wrong here; try again.");
+        break;
+    }
+}
+
 static bool find_route(struct hw_call *call, enum hw_door door, const char *method)
 {
     hw_routes_match(&call->match, method, &call->target, door);
@@ -23,19 +66,30 @@ static bool find_route(struct hw_call *call, enum hw_door door, const char *meth
         return true; /* answered with what is allowed */
     if (call->match.path_is_known)
         return hw_problem_set(&call->problem, HW_PROBLEM_METHOD_NOT_ALLOWED, NULL,
-                              "%s is not allowed here; %s are.", method, call->match.allow);
-    return hw_problem_set(&call->problem, HW_PROBLEM_NOT_FOUND, NULL,
-                          "There is nothing at this path.");
+                              "%s is not allowed here; use one of %s.", method,
+                              call->match.allow);
+    return hw_problem_set(
+        &call->problem, HW_PROBLEM_NOT_FOUND, NULL,
+        "There is nothing at this path; /v1/openapi.yaml says what there is.");
 }
 
-static void look_at_caller(struct hw_call *call, const struct hw_route *route,
-                           struct hw_slice authorization)
+static void look_at_caller(struct hw_call *call)
 {
+    struct hw_api *api = call->api;
+    const struct hw_backend *backend = api->options.backend;
+    const struct hw_route *route = call->match.route;
     struct hw_problem p;
+    enum hw_admission admission =
+        hw_tokens_check(&api->tokens, backend->tokens(backend->data), call->authorization,
+                        route->scope, api->options.rate_per_s, hw_loop_unix(api->loop),
+                        hw_loop_now(api->loop), &call->caller, &p);
 
-    if (!hw_tokens_check(&call->api->tokens, authorization, route->scope, &call->caller, &p) ||
+    call->is_stranger = admission == HW_ADMISSION_UNKNOWN;
+    if (admission != HW_ADMITTED ||
         (route->query != NULL && !hw_target_check(&call->target, route->query, &p)))
         call->problem = p;
+    else
+        call->problem = (struct hw_problem){ 0 };
 }
 
 static struct hw_call *call_begin(struct hw_session *session, struct hw_api *api)
@@ -46,6 +100,7 @@ static struct hw_call *call_begin(struct hw_session *session, struct hw_api *api
         return NULL;
     call->session = session;
     call->api = api;
+    hw_once_init(&call->once);
     hw_closing_hold(&api->closing);
     return call;
 }
@@ -69,18 +124,48 @@ struct hw_call *hw_call_new(struct hw_session *session, struct hw_api *api, enum
     if (call == NULL)
         return NULL;
     call->is_head = strcmp(method, "HEAD") == 0;
+    call->authorization = authorization;
     if (hw_target_parse(&call->target, raw_target, &call->problem) &&
         find_route(call, door, method) && call->match.route != NULL)
-        look_at_caller(call, call->match.route, authorization);
+        look_at_caller(call);
     return call;
+}
+
+static void on_tokens(struct hw_backend_req *req)
+{
+    struct hw_call *call = hw_call_of(req);
+    struct hw_session *session = call->session;
+
+    if (session == NULL) {
+        hw_call_drop(call);
+        return;
+    }
+    if (req->result == HW_BACKEND_OK)
+        look_at_caller(call);
+    else
+        result_problem(call, req->result, "token", &call->problem);
+    hw_session_go_ahead(session);
+}
+
+void hw_call_ask_who(struct hw_call *call)
+{
+    const struct hw_backend *backend = call->api->options.backend;
+
+    call->ask.book = (struct hw_backend_book){ .req.cb = on_tokens };
+    backend->refresh_tokens(backend->data, &call->ask.book);
 }
 
 void hw_call_drop(struct hw_call *call)
 {
     struct hw_api *api = call->api;
 
+    hw_once_end(&call->once);
+    hw_caller_close(&call->caller);
     hw_target_close(&call->target);
     hw_webhook_release(call->webhook);
+    hw_token_release(call->token);
+    json_decref(call->answer);
+    json_decref(call->body_json);
     hw_free(call);
     hw_closing_release(&api->closing);
 }
@@ -96,6 +181,7 @@ static void answer(struct hw_call *call, const struct hw_reply *reply)
     bool is_head = call->is_head;
 
     hw_route_counts_add(&call->api->requests, row_of(call), reply->status);
+    hw_once_end(&call->once); /* first: the next request may come up behind this answer */
     /* The call is freed behind the session's copy of the bytes: they may be the backend's. */
     call->session = NULL;
     if (session != NULL)
@@ -103,18 +189,87 @@ static void answer(struct hw_call *call, const struct hw_reply *reply)
     hw_call_drop(call);
 }
 
+static void answer_options(struct hw_call *call)
+{
+    char fields[96];
+
+    snprintf(fields, sizeof fields, "allow: %s\r\n", call->match.allow);
+    answer(call, &(struct hw_reply){ .status = 204, .fields = fields });
+}
+
 void hw_call_run(struct hw_call *call)
 {
-    if (call->problem.code != HW_PROBLEM_NONE) {
+    const struct hw_route *route = call->match.route;
+
+    if (call->problem.code != HW_PROBLEM_NONE)
         hw_call_refuse(call, &call->problem);
-    } else if (call->match.route == NULL) {
-        char fields[96];
-        snprintf(fields, sizeof fields, "allow: %s\r\n", call->match.allow);
-        answer(call, &(struct hw_reply){ .status = 204, .fields = fields });
-    } else {
-        call->match.route->run(call);
-    }
+    else if (route == NULL)
+        answer_options(call);
+    else if (route->once != NULL && call->n_once_headers > 0)
+        run_once(call);
+    else
+        route->run(call);
 }
+
+/* --- Idempotency-Key ------------------------------------------------------------------ */
+
+static void on_recalled(struct hw_backend_req *req)
+{
+    struct hw_call *call = hw_call_of(req);
+
+    if (req->result == HW_BACKEND_KEPT)
+        hw_call_repeat(call, call->ask.recall.once.kept);
+    else if (req->result != HW_BACKEND_OK)
+        hw_call_refuse_result(call, req->result, "answer");
+    else if (call->session == NULL)
+        hw_call_drop(call); /* the body went with the client, and nothing was done */
+    else
+        call->match.route->run(call);
+}
+
+static bool set_once(struct hw_call *call, struct hw_problem *p)
+{
+    const struct hw_route_once *kept = call->match.route->once;
+    char room[65];
+    const char *account = call->caller.account;
+
+    if (call->n_once_headers > 1)
+        return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, "Idempotency-Key",
+                              "Idempotency-Key is given twice; send it once.");
+    if (account == NULL)
+        account = hw_once_root_account(call->body, room);
+    return hw_once_set(&call->once, call->once_header, account, kept->name, call->body,
+                       kept->status, p) &&
+           hw_once_begin(&call->once, &call->api->once_keys, p);
+}
+
+static void run_once(struct hw_call *call)
+{
+    const struct hw_backend *backend = call->api->options.backend;
+    struct hw_problem p;
+
+    if (!set_once(call, &p)) {
+        hw_call_refuse(call, &p);
+        return;
+    }
+    call->ask.recall =
+        (struct hw_backend_recall){ .req.cb = on_recalled, .once = hw_once_ask(&call->once) };
+    backend->recall(backend->data, &call->ask.recall);
+}
+
+void hw_call_repeat(struct hw_call *call, struct hw_slice kept)
+{
+    struct hw_reply reply = { .content_type = "application/json",
+                              .fields = "idempotency-replayed: true\r\n" };
+    struct hw_problem p;
+
+    if (hw_once_read(&call->once, kept, &reply.status, &reply.body, &p))
+        answer(call, &reply);
+    else
+        hw_call_refuse(call, &p);
+}
+
+/* --- answers --------------------------------------------------------------------------- */
 
 static int append_dumped(const char *text, size_t n_bytes, void *data)
 {
@@ -159,13 +314,34 @@ void hw_call_nothing(struct hw_call *call)
     answer(call, &(struct hw_reply){ .status = 204 });
 }
 
+/* Into the details: the names of the catalogue. */
+static void add_types(const struct hw_call *call, json_t *body)
+{
+    const struct hw_backend *backend = call->api->options.backend;
+    const struct hw_catalogue *catalogue = backend->catalogue(backend->data);
+    const struct hw_event_type **types = hw_malloc((catalogue->n_types + 1) * sizeof *types);
+    json_t *names = json_array();
+
+    if (types != NULL)
+        hw_catalogue_sorted(catalogue, types);
+    for (size_t i = 0; types != NULL && i < catalogue->n_types; i++)
+        json_array_append_new(names, json_string(types[i]->name));
+    json_object_set_new(json_object_get(json_object_get(body, "error"), "details"),
+                        "supported_event_types", names);
+    hw_free(types);
+}
+
 void hw_call_refuse(struct hw_call *call, const struct hw_problem *problem)
 {
     json_t *body = hw_problem_json(problem);
     int status = hw_problem_status(problem);
     char fields[128] = "";
 
-    if (status == 401)
+    if (problem->lists_types)
+        add_types(call, body);
+    if (status == 429)
+        snprintf(fields, sizeof fields, "retry-after: %u\r\n", problem->retry_after_s);
+    else if (status == 401)
         snprintf(fields, sizeof fields, "www-authenticate: Bearer\r\n");
     else if (status == 405)
         snprintf(fields, sizeof fields, "allow: %s\r\n", call->match.allow);
@@ -177,35 +353,29 @@ void hw_call_refuse_result(struct hw_call *call, enum hw_backend_result result,
 {
     struct hw_problem p;
 
-    switch (result) {
-    case HW_BACKEND_NOT_FOUND:
-        hw_problem_set(&p, HW_PROBLEM_NOT_FOUND, NULL, "There is no such %s.", what);
-        break;
-    case HW_BACKEND_LIMIT:
-        hw_problem_set(&p, HW_PROBLEM_LIMIT_EXCEEDED, NULL,
-                       "The account has its %u %ss already.", call->api->options.max_webhooks,
-                       what);
-        p.limit = call->api->options.max_webhooks;
-        break;
-    case HW_BACKEND_CONFLICT:
-        hw_problem_set(&p, HW_PROBLEM_CONFLICT, NULL,
-                       "The %s is in a state that does not allow it.", what);
-        break;
-    case HW_BACKEND_UNAVAILABLE:
-        hw_problem_set(&p, HW_PROBLEM_UNAVAILABLE, NULL,
-                       "Redis cannot be reached, or takes no writes; try again.");
-        break;
-    case HW_BACKEND_OK:
-    case HW_BACKEND_FAILED:
-        hw_problem_set(&p, HW_PROBLEM_INTERNAL, NULL, "Something went wrong here; try again.");
-        break;
-    }
+    result_problem(call, result, what, &p);
     hw_call_refuse(call, &p);
 }
 
 struct hw_call *hw_call_of(struct hw_backend_req *req)
 {
     return HW_CONTAINER_OF(req, struct hw_call, ask);
+}
+
+static bool has_json_type(struct hw_slice content_type)
+{
+    struct hw_slice bare = hw_slice(content_type.data, hw_slice_find(content_type, ';'));
+
+    while (bare.len > 0 && (bare.data[bare.len - 1] == ' ' || bare.data[bare.len - 1] == '\t'))
+        bare.len--;
+    return hw_slice_ieq(bare, HW_SLICE("application/json"));
+}
+
+bool hw_call_is_json(const struct hw_call *call, struct hw_problem *p)
+{
+    return has_json_type(call->content_type) ||
+           hw_problem_set(p, HW_PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL,
+                          "The body must be JSON; send content-type: application/json.");
 }
 
 const char *hw_call_account(struct hw_call *call, struct hw_problem *p)
@@ -221,7 +391,7 @@ const char *hw_call_account(struct hw_call *call, struct hw_problem *p)
         return named ? named : "default";
     if (named != NULL && strcmp(named, call->caller.account) != 0) {
         hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, "account",
-                       "The token is bound to another account.");
+                       "The token is bound to another account; leave account out.");
         return NULL;
     }
     return call->caller.account;

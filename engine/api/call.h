@@ -16,6 +16,7 @@
 #define HW_API_CALL_H
 
 #include "api/backend.h"
+#include "api/once.h"
 #include "api/problem.h"
 #include "api/routes.h"
 
@@ -28,16 +29,32 @@ struct hw_call {
     struct hw_target target;
     struct hw_match match;
     struct hw_caller caller;
-    struct hw_problem problem;  /* why it is not let in; code HW_PROBLEM_NONE: it is */
+    struct hw_problem problem; /* why it is not let in; code HW_PROBLEM_NONE: it is */
     bool is_head;
-    struct hw_slice content_type; /* until the handler returns */
-    struct hw_slice body;         /* until the handler returns */
-    struct hw_webhook *webhook;   /* owned reference: what is being created */
+    bool is_stranger;              /* its token is not known here: hw_call_ask_who */
+    struct hw_slice authorization; /* until the body is read */
+    struct hw_slice content_type;  /* until the handler returns */
+    struct hw_slice body;          /* until the handler returns */
+    struct hw_slice once_header;   /* Idempotency-Key, the first; until the handler begins */
+    unsigned n_once_headers;       /* how often it was given */
+    struct hw_once once;           /* for the routes that keep their answers */
+    struct hw_webhook *webhook;    /* owned reference: what is being created */
+    struct hw_token *token;        /* owned reference: what is being issued */
+    struct hw_event_type type;     /* what is being written; its texts are body_json's */
+    json_t *answer;                /* owned: an answer put together before it may be given */
+    json_t *body_json; /* owned: what a handler keeps of the body beyond its return */
     union {
         struct hw_backend_create create;
         struct hw_backend_get get;
         struct hw_backend_list list;
         struct hw_backend_delete remove;
+        struct hw_backend_update update;
+        struct hw_backend_test test;
+        struct hw_backend_recover recover;
+        struct hw_backend_redeliver redeliver;
+        struct hw_backend_events events;
+        struct hw_backend_recall recall;
+        struct hw_backend_book book;
         struct hw_backend_deliveries deliveries;
         struct hw_backend_inspect inspect;
         struct hw_backend_gauges gauges;
@@ -63,7 +80,12 @@ HW_MUST_USE struct hw_call *hw_call_new(struct hw_session *session, struct hw_ap
 HW_MUST_USE struct hw_call *hw_call_refused(struct hw_session *session, struct hw_api *api,
                                             const struct hw_problem *problem);
 
-/* Run the handler, or refuse. */
+/* The token of a stranger may have been issued at another instance a moment ago: ask, once.
+ * Then the session is told (hw_session_go_ahead), and what was found is in `problem`; where
+ * the client has gone meanwhile, the call is dropped. */
+void hw_call_ask_who(struct hw_call *call);
+
+/* The whole request is there: run the handler, or refuse. */
 void hw_call_run(struct hw_call *call);
 
 /* Each of these answers and ends the call. */
@@ -85,6 +107,13 @@ struct hw_call *hw_call_of(struct hw_backend_req *req);
 /* The account a caller means: its own, or what it names with ?account= ("default" where it
  * names none).  NULL: *p says why. */
 const char *hw_call_account(struct hw_call *call, struct hw_problem *p);
+
+/* Is the body application/json?  false: *p says that it is not. */
+HW_MUST_USE bool hw_call_is_json(const struct hw_call *call, struct hw_problem *p);
+
+/* The answer kept under the call's Idempotency-Key, or the refusal that it is another body's;
+ * for HW_BACKEND_KEPT. */
+void hw_call_repeat(struct hw_call *call, struct hw_slice kept);
 
 /* The account to ask for things by id: NULL for root. */
 static inline const char *hw_call_own_account(const struct hw_call *call)

@@ -27,7 +27,7 @@ static json_t *error_json(enum hw_failure failure, enum hw_phase phase,
     return error;
 }
 
-static json_t *delivery_json(const struct hw_backend_delivery *d)
+json_t *hw_deliveries_json(const struct hw_backend_delivery *d)
 {
     const struct hw_history *h = &d->history;
     char id[HW_ID_MAX];
@@ -177,13 +177,22 @@ static json_t *headers_json(const struct hw_call *call, const struct hw_slice *p
     return headers;
 }
 
+static bool may_read_request(const struct hw_call *call)
+{
+    const struct hw_backend *backend = call->api->options.backend;
+
+    return hw_caller_may_read(&call->caller, backend->catalogue(backend->data),
+                              call->ask.inspect.found.history.event_type, NULL);
+}
+
+/* null: its webhook is gone, or the caller may not read events of that type. */
 static json_t *request_json(const struct hw_call *call)
 {
     const struct hw_backend_inspect *found = &call->ask.inspect;
     struct hw_slice pieces[2];
     size_t n_pieces;
 
-    if (found->webhook == NULL)
+    if (found->webhook == NULL || !may_read_request(call))
         return json_null();
     n_pieces = request_body(found, pieces);
     return json_pack("{s:o, s:o}", "headers", headers_json(call, pieces, n_pieces), "body",
@@ -201,7 +210,7 @@ static void on_inspected(struct hw_backend_req *req)
         hw_call_refuse_result(call, req->result, "delivery");
         return;
     }
-    object = delivery_json(&call->ask.inspect.found);
+    object = hw_deliveries_json(&call->ask.inspect.found);
     json_object_set_new(object, "attempt_log", log_json(&call->ask.inspect));
     json_object_set_new(object, "request", request_json(call));
     hw_call_json(call, 200, object);
@@ -273,7 +282,7 @@ static void on_listed(struct hw_backend_req *req)
     }
     data = json_array();
     for (size_t i = 0; i < list->n_found; i++)
-        json_array_append_new(data, delivery_json(&list->found[i]));
+        json_array_append_new(data, hw_deliveries_json(&list->found[i]));
     page.has_place = list->has_place;
     page.is_newer = list->is_newer;
     edges(list, oldest, newest);
@@ -290,10 +299,15 @@ static bool read_status(struct hw_backend_deliveries *ask, const char *text,
                           "status is pending, delivering, delivered, failed or dead_letter.");
 }
 
+/* 0 would be no bound; nothing is that old. */
 static bool read_time(hw_unix_ms *at, const char *name, const char *text, struct hw_problem *p)
 {
-    if (text == NULL || hw_timestamp_parse(at, hw_slice_str(text)))
+    if (text == NULL)
         return true;
+    if (hw_timestamp_parse(at, hw_slice_str(text))) {
+        *at = *at > 0 ? *at : 1;
+        return true;
+    }
     return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, name,
                           "%s is a time as 2026-03-09T12:00:00Z.", name);
 }

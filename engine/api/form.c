@@ -1,13 +1,13 @@
 #include "api/form.h"
 
-#include "http/request.h"
+#include "api/fields.h"
+#include "hookwheel/alloc.h"
 #include "rules/json.h"
+#include "rules/sign.h"
 
 enum {
     NAME_MAX_BYTES = 256,
     TYPES_MAX = 256,
-    FIELDS_MAX = 20,
-    FIELDS_MAX_BYTES = 4096,
     RATE_MAX = 100000 /* requests per second */
 };
 
@@ -15,6 +15,7 @@ struct form {
     struct hw_webhook *wh;             /* borrowed */
     const struct hw_form_rules *rules; /* borrowed */
     struct hw_problem *p;              /* borrowed */
+    bool is_draft;                     /* wh stands for one that is not known yet */
 };
 
 #define REFUSE(f, field, ...)                                                                 \
@@ -80,13 +81,14 @@ json_t *hw_form_object(struct hw_slice body, struct hw_problem *p)
 
 /* --- the members ----------------------------------------------------------------- */
 
-static bool read_account(struct form *f, const json_t *value)
+static bool read_account(struct form *f, json_t *value)
 {
+    const char *own = f->rules->caller->account;
     struct hw_slice text = text_of(value);
 
     if (!hw_entry_account_is_valid(text))
         return REFUSE(f, "account", "account is 1 to 64 letters, digits, _ or -.");
-    if (f->rules->account != NULL && !hw_slice_is(text, f->rules->account))
+    if (own != NULL && !hw_slice_is(text, own))
         return REFUSE(f, "account", "The token is bound to another account.");
     return done(f, hw_webhook_set_text(&f->wh->account, text));
 }
@@ -102,13 +104,20 @@ static bool address_allowed(const struct form *f)
     return hw_address_allowed(f->rules->addresses, &address, !url->is_tls);
 }
 
-static bool read_url(struct form *f, const json_t *value)
+static bool refuse_account(struct form *f, json_t *value)
+{
+    (void)value;
+    return REFUSE(f, "account", "The account of a webhook cannot be changed.");
+}
+
+static bool read_url(struct form *f, json_t *value)
 {
     struct hw_cause cause = { 0 };
     enum hw_status status;
 
     if (!json_is_string(value))
         return REFUSE(f, "url", "url is a string.");
+    hw_url_close(&f->wh->url);
     status = hw_url_parse(&f->wh->url, text_of(value), &f->rules->url, &cause);
     if (status == HW_ENOMEM)
         return no_memory(f->p);
@@ -119,7 +128,7 @@ static bool read_url(struct form *f, const json_t *value)
     return true;
 }
 
-static bool read_name(struct form *f, const json_t *value)
+static bool read_name(struct form *f, json_t *value)
 {
     struct hw_slice text = text_of(value);
     bool is_plain = text.len >= 1 && text.len <= NAME_MAX_BYTES;
@@ -133,16 +142,66 @@ static bool read_name(struct form *f, const json_t *value)
     return done(f, hw_webhook_set_text(&f->wh->name, text));
 }
 
-/* The engine's own types can be asked for by name; no others of that family exist. */
-static bool type_exists(struct hw_slice type)
+static void clear_name(struct hw_webhook *wh)
 {
-    if (!hw_entry_type_is_valid(type))
-        return false;
-    return !hw_slice_starts(type, HW_SLICE("webhook.")) ||
-           hw_slice_is(type, "webhook.disabled") || hw_slice_is(type, "webhook.test");
+    hw_free(wh->name);
+    wh->name = NULL;
 }
 
-static bool read_types(struct form *f, const json_t *value)
+/* The engine's own types can be asked for by name; no others of that family exist. */
+static bool is_own(struct hw_slice type)
+{
+    return hw_slice_is(type, "webhook.disabled") || hw_slice_is(type, "webhook.test");
+}
+
+/* Asked of the caller, and of what the webhook keeps of its creator: what either cannot read
+ * would be subscribed to and never come. */
+static bool may_read(struct form *f, struct hw_slice type)
+{
+    const struct hw_catalogue *catalogue = f->rules->catalogue;
+    const char *missing = NULL;
+
+    if (!hw_caller_may_read(f->rules->caller, catalogue, type, &missing))
+        return hw_caller_refuse(f->p, missing);
+    if (f->wh->reads_all || hw_catalogue_may_read(catalogue, &f->wh->readable, type, &missing))
+        return true;
+    hw_caller_refuse(f->p, missing);
+    snprintf(f->p->message, sizeof f->p->message,
+             "The webhook was created with a token that cannot read %.*s; create another.",
+             (int)type.len, type.data);
+    return false;
+}
+
+/* While the catalogue is empty, every well-formed type. */
+static bool may_subscribe(struct form *f, struct hw_slice type)
+{
+    const struct hw_catalogue *catalogue = f->rules->catalogue;
+    bool is_ours = hw_slice_starts(type, HW_SLICE("webhook."));
+
+    if (!hw_entry_type_is_valid(type) || (is_ours && !is_own(type)))
+        return REFUSE(f, "event_types", "\"%.*s\" is not an event type.",
+                      (int)(type.len < 128 ? type.len : 128), type.data ? type.data : "");
+    if (is_ours || catalogue->n_types == 0)
+        return true;
+    if (hw_catalogue_find(catalogue, type) != NULL)
+        return may_read(f, type);
+    REFUSE(f, "event_types", "There is no event type %.*s; take one of those that there are.",
+           (int)type.len, type.data);
+    f->p->lists_types = true;
+    return false;
+}
+
+static bool add_type(struct form *f, struct hw_slice type)
+{
+    if (!may_subscribe(f, type))
+        return false;
+    for (size_t i = 0; i < f->wh->n_event_types; i++)
+        if (hw_slice_is(type, f->wh->event_types[i]))
+            return REFUSE(f, "event_types", "%s is named twice.", f->wh->event_types[i]);
+    return done(f, hw_webhook_add_type(f->wh, type));
+}
+
+static bool read_types(struct form *f, json_t *value)
 {
     const json_t *item;
     size_t i;
@@ -151,22 +210,14 @@ static bool read_types(struct form *f, const json_t *value)
         json_array_size(value) > TYPES_MAX)
         return REFUSE(f, "event_types",
                       "event_types is a list of 1 to %d types; left out: all.", TYPES_MAX);
-    json_array_foreach (value, i, item) {
-        struct hw_slice type = text_of(item);
-
-        if (!type_exists(type))
-            return REFUSE(f, "event_types", "\"%.*s\" is not an event type.",
-                          (int)(type.len < 128 ? type.len : 128), type.data ? type.data : "");
-        for (size_t k = 0; k < f->wh->n_event_types; k++)
-            if (hw_slice_is(type, f->wh->event_types[k]))
-                return REFUSE(f, "event_types", "%s is named twice.", f->wh->event_types[k]);
-        if (!done(f, hw_webhook_add_type(f->wh, type)))
+    hw_webhook_clear_types(f->wh);
+    json_array_foreach (value, i, item)
+        if (!add_type(f, text_of(item)))
             return false;
-    }
     return true;
 }
 
-static bool read_subject(struct form *f, const json_t *value)
+static bool read_subject(struct form *f, json_t *value)
 {
     struct hw_slice text = text_of(value);
 
@@ -175,7 +226,13 @@ static bool read_subject(struct form *f, const json_t *value)
     return done(f, hw_webhook_set_text(&f->wh->subject, text));
 }
 
-static bool read_level(struct form *f, const json_t *value)
+static void clear_subject(struct hw_webhook *wh)
+{
+    hw_free(wh->subject);
+    wh->subject = NULL;
+}
+
+static bool read_level(struct form *f, json_t *value)
 {
     struct hw_slice text = text_of(value);
 
@@ -185,7 +242,7 @@ static bool read_level(struct form *f, const json_t *value)
     return true;
 }
 
-static bool read_include_raw(struct form *f, const json_t *value)
+static bool read_include_raw(struct form *f, json_t *value)
 {
     if (!json_is_boolean(value))
         return REFUSE(f, "include_raw", "include_raw is true or false.");
@@ -193,7 +250,7 @@ static bool read_include_raw(struct form *f, const json_t *value)
     return true;
 }
 
-static bool read_format(struct form *f, const json_t *value)
+static bool read_format(struct form *f, json_t *value)
 {
     struct hw_slice text = text_of(value);
 
@@ -203,103 +260,24 @@ static bool read_format(struct form *f, const json_t *value)
     return true;
 }
 
-/* RFC 9110 5.6.2: token */
-static bool is_token(struct hw_slice name)
+static bool read_fields(struct form *f, json_t *value)
 {
-    static const char marks[] = "!#$%&'*+-.^_`|~";
-
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.data[i];
-        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!is_letter && !(c >= '0' && c <= '9') && (c == '\0' || strchr(marks, c) == NULL))
-            return false;
-    }
-    return name.len > 0;
+    return hw_fields_read(f->wh, value, f->is_draft, f->p);
 }
 
-/* Visible ASCII, with spaces inside. */
-static bool is_field_value(struct hw_slice value)
+static bool read_signature(struct form *f, json_t *value)
 {
-    for (size_t i = 0; i < value.len; i++)
-        if (value.data[i] < 0x20 || value.data[i] > 0x7e)
-            return false;
-    return value.len == 0 || (value.data[0] != ' ' && value.data[value.len - 1] != ' ');
+    return hw_fields_read_signature(f->wh, value, f->p);
 }
 
-/* Names of settable headers, for headers and signature_header alike. */
-static bool may_be_field(struct form *f, const char *member, struct hw_slice name)
+static void clear_signature(struct hw_webhook *wh)
 {
-    int shown = (int)(name.len < 64 ? name.len : 64);
-
-    if (!is_token(name) || name.len > 256)
-        return REFUSE(f, member, "\"%.*s\" is not a header name.", shown,
-                      name.data ? name.data : "");
-    if (!hw_request_field_allowed(name))
-        return REFUSE(f, member, "The header %.*s cannot be set.", shown, name.data);
-    return true;
+    hw_free(wh->signature_name);
+    wh->signature_name = NULL;
+    wh->signature_format = HW_SIGNATURE_NONE;
 }
 
-static bool has_field(const struct hw_webhook *wh, struct hw_slice name)
-{
-    for (size_t i = 0; i < wh->n_fields; i++)
-        if (hw_slice_ieq(name, hw_slice_str(wh->fields[i].name)))
-            return true;
-    return false;
-}
-
-static bool add_field(struct form *f, struct hw_slice name, const json_t *value)
-{
-    if (!may_be_field(f, "headers", name))
-        return false;
-    if (!json_is_string(value) || !is_field_value(text_of(value)))
-        return REFUSE(f, "headers", "The value of %.64s is not a string of visible ASCII.",
-                      name.data);
-    if (has_field(f->wh, name))
-        return REFUSE(f, "headers", "%.64s is given twice.", name.data);
-    return done(f, hw_webhook_add_field(f->wh, name, text_of(value)));
-}
-
-static bool read_fields(struct form *f, const json_t *value)
-{
-    size_t n_bytes = 0;
-    const char *name;
-    json_t *item;
-
-    if (!json_is_object(value) || json_object_size(value) > FIELDS_MAX)
-        return REFUSE(f, "headers", "headers is an object of at most %d names and values.",
-                      FIELDS_MAX);
-    json_object_foreach ((json_t *)value, name, item)
-        n_bytes += strlen(name) + json_string_length(item);
-    if (n_bytes > FIELDS_MAX_BYTES)
-        return REFUSE(f, "headers", "headers are over %d bytes in all.", FIELDS_MAX_BYTES);
-    json_object_foreach ((json_t *)value, name, item)
-        if (!add_field(f, hw_slice_str(name), item))
-            return false;
-    return true;
-}
-
-static bool read_signature(struct form *f, const json_t *value)
-{
-    struct hw_slice name = text_of(json_object_get(value, "name"));
-    const char *member;
-    json_t *item;
-
-    if (!json_is_object(value))
-        return REFUSE(f, "signature_header",
-                      "signature_header is an object: name and format.");
-    json_object_foreach ((json_t *)value, member, item)
-        if (strcmp(member, "name") != 0 && strcmp(member, "format") != 0)
-            return REFUSE(f, "signature_header", "signature_header has only name and format.");
-    if (!may_be_field(f, "signature_header", name))
-        return false;
-    f->wh->signature_format =
-        hw_signature_format_parse(text_of(json_object_get(value, "format")));
-    if (f->wh->signature_format == HW_SIGNATURE_NONE)
-        return REFUSE(f, "signature_header", "The format is \"hex\" or \"sha256=hex\".");
-    return done(f, hw_webhook_set_text(&f->wh->signature_name, name));
-}
-
-static bool read_secret(struct form *f, const json_t *value)
+static bool read_secret(struct form *f, json_t *value)
 {
     if (!json_is_string(value) || hw_webhook_set_secret(f->wh, text_of(value), NULL) != HW_OK)
         return REFUSE(f, "secret", "secret is whsec_ and the base64 of %d to %d bytes.",
@@ -307,7 +285,15 @@ static bool read_secret(struct form *f, const json_t *value)
     return true;
 }
 
-static bool read_count(struct form *f, const char *member, const json_t *value, unsigned most,
+static bool refuse_secret(struct form *f, json_t *value)
+{
+    (void)value;
+    return REFUSE(f, "secret",
+                  "A secret is changed with POST /v1/webhooks/:id/rotate-secret, so that both "
+                  "sign for a while.");
+}
+
+static bool read_count(struct form *f, const char *member, json_t *value, unsigned most,
                        unsigned *count)
 {
     json_int_t number = json_integer_value(value);
@@ -318,73 +304,113 @@ static bool read_count(struct form *f, const char *member, const json_t *value, 
     return true;
 }
 
-static bool read_max_in_flight(struct form *f, const json_t *value)
+static bool read_max_in_flight(struct form *f, json_t *value)
 {
     return read_count(f, "max_in_flight", value, f->rules->max_in_flight_max,
                       &f->wh->max_in_flight);
 }
 
-static bool read_rate(struct form *f, const json_t *value)
+static bool read_rate(struct form *f, json_t *value)
 {
     return read_count(f, "rate_limit", value, RATE_MAX, &f->wh->rate_per_s);
 }
 
-/* Members that read back as null where they are not set may be given as null. */
-static const struct {
+static void clear_rate(struct hw_webhook *wh)
+{
+    wh->rate_per_s = 0;
+}
+
+/* Active again: what was held against it is forgotten. */
+static void enable(struct hw_webhook_standing *standing)
+{
+    standing->status = HW_WEBHOOK_ACTIVE;
+    standing->consecutive_failures = 0;
+    standing->disabled_ms = 0;
+    standing->disabled_reason[0] = '\0';
+    standing->disabled_cursor = (struct hw_stream_id){ 0 };
+}
+
+static bool read_status(struct form *f, json_t *value)
+{
+    struct hw_webhook_standing *standing = &f->wh->standing;
+    bool is_disabled = standing->status == HW_WEBHOOK_DISABLED;
+    struct hw_slice text = text_of(value);
+
+    if (!hw_slice_is(text, "active") && !hw_slice_is(text, "paused"))
+        return REFUSE(f, "status", "status is \"active\" or \"paused\".");
+    if (is_disabled && hw_slice_is(text, "paused"))
+        return hw_problem_set(f->p, HW_PROBLEM_CONFLICT, NULL,
+                              "A disabled webhook cannot be paused; it can be made active.");
+    if (is_disabled)
+        enable(standing);
+    else
+        standing->status = hw_slice_is(text, "paused") ? HW_WEBHOOK_PAUSED : HW_WEBHOOK_ACTIVE;
+    return true;
+}
+
+typedef bool (*member_reader)(struct form *f, json_t *value);
+
+static const struct member {
     const char *name;
-    bool may_be_null;
-    bool (*read)(struct form *f, const json_t *value);
+    member_reader create; /* NULL: there is no such member */
+    member_reader amend;
+    void (*clear)(struct hw_webhook *wh); /* for null; NULL: it may not be null */
 } members[] = {
-    { "account", false, read_account },
-    { "url", false, read_url },
-    { "name", true, read_name },
-    { "event_types", true, read_types },
-    { "subject", true, read_subject },
-    { "level", false, read_level },
-    { "include_raw", false, read_include_raw },
-    { "format", false, read_format },
-    { "headers", false, read_fields },
-    { "signature_header", true, read_signature },
-    { "secret", false, read_secret },
-    { "max_in_flight", false, read_max_in_flight },
-    { "rate_limit", true, read_rate },
+    { "account", read_account, refuse_account, NULL },
+    { "url", read_url, read_url, NULL },
+    { "name", read_name, read_name, clear_name },
+    { "event_types", read_types, read_types, hw_webhook_clear_types },
+    { "subject", read_subject, read_subject, clear_subject },
+    { "level", read_level, read_level, NULL },
+    { "include_raw", read_include_raw, read_include_raw, NULL },
+    { "format", read_format, read_format, NULL },
+    { "headers", read_fields, read_fields, NULL },
+    { "signature_header", read_signature, read_signature, clear_signature },
+    { "secret", read_secret, refuse_secret, NULL },
+    { "max_in_flight", read_max_in_flight, read_max_in_flight, NULL },
+    { "rate_limit", read_rate, read_rate, clear_rate },
+    { "status", NULL, read_status, NULL },
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
 
-static bool read_member(struct form *f, const char *name, const json_t *value)
+static const struct member *find_member(const char *name)
 {
     for (size_t i = 0; i < N_MEMBERS; i++)
         if (strcmp(name, members[i].name) == 0)
-            return (json_is_null(value) && members[i].may_be_null) ||
-                   members[i].read(f, value);
-    return REFUSE(f, name, "There is no such member.");
+            return &members[i];
+    return NULL;
 }
 
-static bool read_members(struct form *f, json_t *object)
+static bool read_members(struct form *f, json_t *object, bool is_new)
 {
     const char *name;
     json_t *value;
 
-    json_object_foreach (object, name, value)
-        if (!read_member(f, name, value))
+    json_object_foreach (object, name, value) {
+        const struct member *member = find_member(name);
+        member_reader read = member == NULL ? NULL : is_new ? member->create : member->amend;
+
+        if (read == NULL)
+            return REFUSE(f, name, "There is no such member.");
+        if (json_is_null(value) && member->clear != NULL)
+            member->clear(f->wh);
+        else if (!read(f, value))
             return false;
-    return true;
+    }
+    return hw_fields_check(f->wh, f->p);
 }
 
-/* What is not given, and what members must not be together. */
+/* What is not given. */
 static bool complete(struct form *f)
 {
     struct hw_webhook *wh = f->wh;
-    const char *account = f->rules->account ? f->rules->account : "default";
+    const char *own = f->rules->caller->account;
     char secret[HW_SIGN_SECRET_MAX];
 
     if (wh->url.text == NULL)
         return REFUSE(f, "url", "url is missing.");
-    if (wh->signature_name != NULL && has_field(wh, hw_slice_str(wh->signature_name)))
-        return REFUSE(f, "signature_header", "%.64s is among the headers too.",
-                      wh->signature_name);
     if (wh->account == NULL &&
-        !done(f, hw_webhook_set_text(&wh->account, hw_slice_str(account))))
+        !done(f, hw_webhook_set_text(&wh->account, hw_slice_str(own ? own : "default"))))
         return false;
     if (wh->max_in_flight == 0)
         wh->max_in_flight = f->rules->max_in_flight;
@@ -403,7 +429,28 @@ bool hw_form_read(struct hw_webhook *wh, struct hw_slice body,
 
     if (object == NULL)
         return false;
-    is_good = read_members(&f, object) && complete(&f);
+    is_good = read_members(&f, object, true) && complete(&f);
     json_decref(object);
+    return is_good;
+}
+
+bool hw_form_amend(struct hw_webhook *wh, json_t *object, const struct hw_form_rules *rules,
+                   struct hw_problem *p)
+{
+    struct form f = { .wh = wh, .rules = rules, .p = p };
+
+    return read_members(&f, object, false);
+}
+
+bool hw_form_check(json_t *object, const struct hw_form_rules *rules, struct hw_problem *p)
+{
+    struct form f = { .wh = hw_webhook_new(), .rules = rules, .p = p, .is_draft = true };
+    bool is_good;
+
+    if (f.wh == NULL)
+        return no_memory(p);
+    f.wh->reads_all = true;
+    is_good = read_members(&f, object, false);
+    hw_webhook_release(f.wh);
     return is_good;
 }

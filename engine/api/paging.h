@@ -22,6 +22,7 @@ enum { HW_PAGE_PLACE_MAX = 32, HW_PAGE_LIMIT = 50, HW_PAGE_LIMIT_MAX = 200 };
 #define HW_CURSOR_FEED 'f'
 #define HW_CURSOR_WEBHOOKS 'w'
 #define HW_CURSOR_DELIVERIES 'd'
+#define HW_CURSOR_TOKENS 't'
 
 struct hw_page {
     char kind;

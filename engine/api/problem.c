@@ -44,8 +44,8 @@ static json_t *details_json(const struct hw_problem *p)
 
     if (p->field[0] != '\0')
         json_object_set_new(details, "field", text_json(p->field, "?"));
-    if (p->missing_scope != NULL)
-        json_object_set_new(details, "missing_scope", json_string(p->missing_scope));
+    if (p->missing_scope[0] != '\0')
+        json_object_set_new(details, "missing_scope", text_json(p->missing_scope, "?"));
     if (p->limit != 0)
         json_object_set_new(details, "limit", json_integer(p->limit));
     return details;

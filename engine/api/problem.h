@@ -21,9 +21,11 @@
     X(NOT_FOUND, 404, "not_found")                                                        \
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed")                                      \
     X(LIMIT_EXCEEDED, 409, "limit_exceeded")                                              \
+    X(IDEMPOTENCY_CONFLICT, 409, "idempotency_conflict")                                  \
     X(CONFLICT, 409, "conflict")                                                          \
     X(PAYLOAD_TOO_LARGE, 413, "payload_too_large")                                        \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type")                              \
+    X(RATE_LIMITED, 429, "rate_limited")                                                  \
     X(HEADER_TOO_LARGE, 431, "header_too_large")                                          \
     X(INTERNAL, 500, "internal")                                                          \
     X(UNAVAILABLE, 503, "unavailable")
@@ -37,8 +39,10 @@ enum hw_problem_code {
 struct hw_problem {
     enum hw_problem_code code;
     char field[64];            /* details.field; "": none */
-    const char *missing_scope; /* static; details.missing_scope */
+    char missing_scope[65];    /* details.missing_scope; "": none */
     unsigned limit;            /* details.limit; 0: none */
+    unsigned retry_after_s;    /* of rate_limited: the header Retry-After */
+    bool lists_types;          /* the call adds details.supported_event_types */
     char message[320];         /* one sentence for people */
 };
 

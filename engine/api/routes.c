@@ -2,31 +2,70 @@
 
 #include <stdio.h>
 
+#include "api/amend.h"
 #include "api/deliveries.h"
+#include "api/document.h"
+#include "api/events.h"
+#include "api/issue.h"
 #include "api/ops.h"
+#include "api/repair.h"
 #include "api/route_counts.h"
+#include "api/types.h"
 #include "api/webhooks.h"
 
-#define BODY_MAX (1024 * 1024)
+#define BODY_MAX        (1024 * 1024)
+#define EVENTS_BODY_MAX (8 * 1024 * 1024)
+
+static const struct hw_route_once once_webhooks = { "webhooks", 201 };
+static const struct hw_route_once once_events = { "events", 202 };
 
 const struct hw_route hw_routes[] = {
     /* clang-format off */
-    /* method, pattern, door, scope, query, body, handler */
-    { "GET", "/healthz", HW_DOOR_OPS, HW_SCOPE_OPEN, NULL, 0, hw_ops_health },
-    { "GET", "/readyz", HW_DOOR_OPS, HW_SCOPE_OPEN, NULL, 0, hw_ops_readiness },
-    { "GET", "/metrics", HW_DOOR_OPS, HW_SCOPE_OPEN, NULL, 0, hw_ops_metrics },
+    /* method, pattern, door, scope, query, body, once, handler */
+    { "GET", "/healthz", HW_DOOR_OPS, HW_SCOPE_OPEN, NULL, 0, NULL, hw_ops_health },
+    { "GET", "/readyz", HW_DOOR_OPS, HW_SCOPE_OPEN, NULL, 0, NULL, hw_ops_readiness },
+    { "GET", "/metrics", HW_DOOR_OPS, HW_SCOPE_OPEN, NULL, 0, NULL, hw_ops_metrics },
+    { "GET", "/v1/openapi.yaml", HW_DOOR_API, HW_SCOPE_OPEN, NULL, 0, NULL, hw_document_get },
+
+    { "POST", "/v1/tokens", HW_DOOR_API, HW_SCOPE_ROOT, "", BODY_MAX, NULL, hw_issue_create },
+    { "GET", "/v1/tokens", HW_DOOR_API, HW_SCOPE_ROOT, "account limit cursor", 0, NULL,
+      hw_issue_list },
+    { "DELETE", "/v1/tokens/:id", HW_DOOR_API, HW_SCOPE_ROOT, "", 0, NULL, hw_issue_delete },
+
+    { "GET", "/v1/event-types", HW_DOOR_API, HW_SCOPE_ANY, "", 0, NULL, hw_types_list },
+    { "PUT", "/v1/event-types/:name", HW_DOOR_API, HW_SCOPE_ROOT, "", BODY_MAX, NULL,
+      hw_types_put },
+    { "GET", "/v1/event-types/:name", HW_DOOR_API, HW_SCOPE_ANY, "", 0, NULL, hw_types_get },
+    { "DELETE", "/v1/event-types/:name", HW_DOOR_API, HW_SCOPE_ROOT, "", 0, NULL,
+      hw_types_delete },
+
     { "POST", "/v1/webhooks", HW_DOOR_API, HW_SCOPE_WEBHOOKS_MANAGE, "", BODY_MAX,
-      hw_webhooks_create },
+      &once_webhooks, hw_webhooks_create },
     { "GET", "/v1/webhooks", HW_DOOR_API, HW_SCOPE_WEBHOOKS_MANAGE,
-      "account status subject limit cursor", 0, hw_webhooks_list },
-    { "GET", "/v1/webhooks/:id", HW_DOOR_API, HW_SCOPE_WEBHOOKS_MANAGE, "", 0, hw_webhooks_get },
-    { "DELETE", "/v1/webhooks/:id", HW_DOOR_API, HW_SCOPE_WEBHOOKS_MANAGE, "", 0,
+      "account status subject limit cursor", 0, NULL, hw_webhooks_list },
+    { "GET", "/v1/webhooks/:id", HW_DOOR_API, HW_SCOPE_WEBHOOKS_MANAGE, "", 0, NULL,
+      hw_webhooks_get },
+    { "PATCH", "/v1/webhooks/:id", HW_DOOR_API, HW_SCOPE_WEBHOOKS_MANAGE, "", BODY_MAX, NULL,
+      hw_amend_patch },
+    { "DELETE", "/v1/webhooks/:id", HW_DOOR_API, HW_SCOPE_WEBHOOKS_MANAGE, "", 0, NULL,
       hw_webhooks_delete },
+    { "POST", "/v1/webhooks/:id/rotate-secret", HW_DOOR_API, HW_SCOPE_WEBHOOKS_MANAGE, "",
+      BODY_MAX, NULL, hw_amend_rotate },
+    { "POST", "/v1/webhooks/:id/test", HW_DOOR_API, HW_SCOPE_WEBHOOKS_MANAGE, "", 0, NULL,
+      hw_repair_test },
+    { "POST", "/v1/webhooks/:id/recover", HW_DOOR_API, HW_SCOPE_DELIVERIES_WRITE, "", BODY_MAX,
+      NULL, hw_repair_recover },
+
     { "GET", "/v1/deliveries", HW_DOOR_API, HW_SCOPE_DELIVERIES_READ,
-      "account webhook_id event_id subject status since until limit cursor", 0,
+      "account webhook_id event_id subject status since until limit cursor", 0, NULL,
       hw_deliveries_list },
-    { "GET", "/v1/deliveries/:id", HW_DOOR_API, HW_SCOPE_DELIVERIES_READ, "", 0,
+    { "GET", "/v1/deliveries/:id", HW_DOOR_API, HW_SCOPE_DELIVERIES_READ, "", 0, NULL,
       hw_deliveries_get },
+    { "POST", "/v1/deliveries/:id/redeliver", HW_DOOR_API, HW_SCOPE_DELIVERIES_WRITE, "", 0,
+      NULL, hw_repair_redeliver },
+
+    { "POST", "/v1/events", HW_DOOR_API, HW_SCOPE_EVENTS_WRITE, "", EVENTS_BODY_MAX, &once_events,
+      hw_events_create },
     /* clang-format on */
 };
 const size_t hw_n_routes = sizeof hw_routes / sizeof hw_routes[0];

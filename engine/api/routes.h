@@ -19,6 +19,12 @@ typedef void (*hw_handler)(struct hw_call *call);
 /* Which listener shows a route. */
 enum hw_door { HW_DOOR_API = 1, HW_DOOR_OPS = 2, HW_DOOR_BOTH = 3 };
 
+/* Answers of a route are kept by Idempotency-Key (api/once.h). */
+struct hw_route_once {
+    const char *name; /* in the key */
+    int status;       /* of the answer that is kept */
+};
+
 struct hw_route {
     const char *method;
     const char *pattern; /* "/v1/webhooks/:id" */
@@ -26,6 +32,7 @@ struct hw_route {
     enum hw_scope scope;
     const char *query;   /* space-separated; NULL: whatever comes is not looked at */
     size_t body_max;     /* 0: a body is read and not looked at */
+    const struct hw_route_once *once; /* NULL: its answers are not kept */
     hw_handler run;
 };
 

@@ -1,7 +1,9 @@
 /*
  * resting -> reading -> running -> sending -> resting -> ...
  *
- * The head is there: the call is made, and with it everything known that can refuse it.
+ * The head is there: the call is made, and with it everything known that can refuse it.  A
+ * token that is not known here is asked about first (asking, then reading again): nothing
+ * more is read meanwhile, so that a stranger's body is held no longer than a refused one's.
  * The whole request is there: reading stops, the call runs; the call answers: the answer
  * is written; it has left: on with what came ahead, or back to rest.
  *
@@ -9,7 +11,7 @@
  * answered with connection: close, then what still comes is thrown away for a while, because
  * closing on unread bytes would reset the connection and take the answer with it.
  * A client that is slow to send, slow to take its answer or silent too long: cut off.
- * A client that goes while its call runs: the call is told to forget it.
+ * A client that goes while its call runs or asks: the call is told to forget it.
  */
 #include "api/session.h"
 
@@ -26,12 +28,14 @@ enum {
     AHEAD_MAX = 128 * 1024,        /* twice what a stream reads at once */
     UNWANTED_BODY_MAX = 64 * 1024, /* of a request that is refused or has no use for one */
     KEEP_MAX = 16 * 1024,          /* of `ahead`, between requests */
+    BODIES_MAX = 64 * 1024 * 1024, /* of all sessions together */
     LINGER_MS = 2000
 };
 
 enum hw_session_state {
     HW_SESSION_RESTING,   /* between requests               list: api.resting */
     HW_SESSION_READING,   /* a request has begun to arrive  list: api.busy */
+    HW_SESSION_ASKING,    /* its call finds out whose it is list: api.busy */
     HW_SESSION_RUNNING,   /* its call has the word          list: api.busy */
     HW_SESSION_SENDING,   /* its answer has not left yet    list: api.busy */
     HW_SESSION_LINGERING, /* answered for good; what comes is thrown away  list: api.busy */
@@ -46,6 +50,7 @@ struct hw_session {
     struct hw_stream stream;
     struct hw_inbound inbound;
     struct hw_buf ahead;  /* received, not parsed */
+    size_t body_bytes;    /* what its body takes, as counted in api->body_bytes */
     struct hw_call *call; /* from a request's head to its answer; owned until it runs */
     bool is_last;         /* close after this answer */
     bool is_unclear;      /* ... and there may be bytes of it that were not read */
@@ -78,6 +83,7 @@ static void session_move(struct hw_session *s, enum hw_session_state next)
         hw_list_push_back(&api->busy, &s->link);
         limit_ms = LINGER_MS;
         break;
+    case HW_SESSION_ASKING:
     case HW_SESSION_RUNNING:
         hw_list_push_back(&api->busy, &s->link);
         break;
@@ -95,15 +101,29 @@ static void on_deadline(struct hw_wheel_entry *e)
     session_close(HW_CONTAINER_OF(e, struct hw_session, deadline));
 }
 
+/* Its body has grown, or is gone. */
+static void session_count_body(struct hw_session *s)
+{
+    s->api->body_bytes += s->inbound.body.cap - s->body_bytes;
+    s->body_bytes = s->inbound.body.cap;
+}
+
 static void on_stream_closed(struct hw_stream *stream)
 {
     struct hw_session *s = HW_CONTAINER_OF(stream, struct hw_session, stream);
     struct hw_api *api = s->api;
 
     hw_inbound_close(&s->inbound);
+    session_count_body(s);
     hw_buf_close(&s->ahead);
     hw_free(s);
     hw_closing_release(&api->closing);
+}
+
+/* The backend has its call, and will answer. */
+static bool waits_for_backend(const struct hw_session *s)
+{
+    return s->state == HW_SESSION_ASKING || s->state == HW_SESSION_RUNNING;
 }
 
 static void session_close(struct hw_session *s)
@@ -113,7 +133,7 @@ static void session_close(struct hw_session *s)
     if (s->state == HW_SESSION_CLOSED)
         return;
     s->call = NULL;
-    if (call != NULL && s->state == HW_SESSION_RUNNING)
+    if (call != NULL && waits_for_backend(s))
         call->session = NULL;
     else if (call != NULL)
         hw_call_drop(call);
@@ -134,6 +154,8 @@ static void session_run(struct hw_session *s)
     call->body = hw_buf_slice(&s->inbound.body);
     if (!hw_inbound_field(&s->inbound, "content-type", &call->content_type))
         call->content_type = hw_slice(NULL, 0);
+    call->n_once_headers =
+        hw_head_find(hw_buf_slice(&s->inbound.head), "idempotency-key", &call->once_header);
     hw_call_run(call);
 }
 
@@ -162,7 +184,30 @@ static void write_continue(struct hw_session *s)
 
 static void session_give_up(struct hw_session *s, const struct hw_problem *p);
 
-/* What the head alone can tell. */
+static void set_too_large(struct hw_problem *p, size_t limit)
+{
+    hw_problem_set(p, HW_PROBLEM_PAYLOAD_TOO_LARGE, NULL,
+                   "The body is over %zu KiB, the most that this takes; send less at a time.",
+                   limit / 1024);
+}
+
+/* The head is known, and who is asking: what the two alone can tell. */
+static void session_judge_head(struct hw_session *s)
+{
+    struct hw_inbound *in = &s->inbound;
+
+    in->body_max = body_limit(s->call);
+    if (in->content_length > in->body_max) {
+        struct hw_problem p;
+        set_too_large(&p, in->body_max);
+        session_give_up(s, &p);
+    } else if (in->expects_continue && s->call->problem.code != HW_PROBLEM_NONE) {
+        session_run_at_once(s);
+    } else if (in->expects_continue) {
+        write_continue(s);
+    }
+}
+
 static void session_look_at_head(struct hw_session *s)
 {
     struct hw_inbound *in = &s->inbound;
@@ -174,17 +219,12 @@ static void session_look_at_head(struct hw_session *s)
         hw_call_new(s, s->api, s->door, in->method, hw_buf_slice(&in->target), authorization);
     if (s->call == NULL) {
         session_close(s);
-        return;
-    }
-    in->body_max = body_limit(s->call);
-    if (in->content_length > in->body_max) {
-        struct hw_problem p;
-        hw_problem_set(&p, HW_PROBLEM_PAYLOAD_TOO_LARGE, NULL, "The body is too large.");
-        session_give_up(s, &p);
-    } else if (in->expects_continue && s->call->problem.code != HW_PROBLEM_NONE) {
-        session_run_at_once(s);
-    } else if (in->expects_continue) {
-        write_continue(s);
+    } else if (s->call->is_stranger) {
+        hw_stream_read_stop(&s->stream);
+        session_move(s, HW_SESSION_ASKING);
+        hw_call_ask_who(s->call);
+    } else {
+        session_judge_head(s);
     }
 }
 
@@ -207,14 +247,29 @@ static void session_refuse(struct hw_session *s, const struct hw_cause *cause)
     struct hw_problem p;
 
     if (cause->status == HW_ETOOBIG && s->inbound.has_head)
-        hw_problem_set(&p, HW_PROBLEM_PAYLOAD_TOO_LARGE, NULL, "The body is too large.");
+        set_too_large(&p, s->inbound.body_max);
     else if (cause->status == HW_ETOOBIG)
         hw_problem_set(&p, HW_PROBLEM_HEADER_TOO_LARGE, NULL,
-                       "The head is over 16 KiB or 100 fields.");
+                       "The head is over 16 KiB or 100 fields; send less of it.");
     else if (cause->status == HW_ENOMEM)
-        hw_problem_set(&p, HW_PROBLEM_INTERNAL, NULL, "Out of memory.");
+        hw_problem_set(&p, HW_PROBLEM_INTERNAL, NULL, "Out of memory; try again.");
     else
         hw_problem_set(&p, HW_PROBLEM_INVALID_REQUEST, NULL, "%s.", cause->note);
+    session_give_up(s, &p);
+}
+
+/* Bodies of many clients at once are bounded together; a small one always fits. */
+static bool is_one_body_too_many(const struct hw_session *s)
+{
+    return s->api->body_bytes > BODIES_MAX && s->body_bytes > UNWANTED_BODY_MAX;
+}
+
+static void session_refuse_crowd(struct hw_session *s)
+{
+    struct hw_problem p;
+
+    hw_problem_set(&p, HW_PROBLEM_UNAVAILABLE, NULL,
+                   "Too many large requests are under way at once; try again.");
     session_give_up(s, &p);
 }
 
@@ -226,10 +281,23 @@ static bool session_feed(struct hw_session *s)
         hw_inbound_feed(&s->inbound, hw_buf_slice(&s->ahead), &n_used, &cause);
 
     hw_buf_consume(&s->ahead, n_used);
-    if (status == HW_OK)
+    session_count_body(s);
+    if (status != HW_OK)
+        session_refuse(s, &cause);
+    else if (is_one_body_too_many(s))
+        session_refuse_crowd(s);
+    else
         return true;
-    session_refuse(s, &cause);
     return false;
+}
+
+/* Behind the head: what of the body is there, and run it where that is all. */
+static void session_read_on(struct hw_session *s)
+{
+    if (s->state == HW_SESSION_READING && !s->inbound.is_complete && !session_feed(s))
+        return;
+    if (s->state == HW_SESSION_READING && s->inbound.is_complete)
+        session_run(s);
 }
 
 /* Parse up to the end of one request and run it.  false: nothing more to do now. */
@@ -239,13 +307,11 @@ static bool session_step(struct hw_session *s)
         session_move(s, HW_SESSION_READING);
     if (s->state != HW_SESSION_READING || hw_buf_len(&s->ahead) == 0 || !session_feed(s))
         return false;
-    if (s->inbound.has_head && s->call == NULL) {
+    if (!s->inbound.has_head)
+        return true;
+    if (s->call == NULL)
         session_look_at_head(s);
-        if (s->state == HW_SESSION_READING && !s->inbound.is_complete && !session_feed(s))
-            return false;
-    }
-    if (s->state == HW_SESSION_READING && s->inbound.is_complete)
-        session_run(s);
+    session_read_on(s);
     return s->state == HW_SESSION_RESTING || s->state == HW_SESSION_READING;
 }
 
@@ -259,6 +325,16 @@ static void session_go_on(struct hw_session *s)
     while (session_step(s))
         ;
     s->is_stepping = false;
+}
+
+void hw_session_go_ahead(struct hw_session *s)
+{
+    HW_MUST(s->state == HW_SESSION_ASKING);
+    session_move(s, HW_SESSION_READING);
+    hw_stream_read_start(&s->stream);
+    session_judge_head(s);
+    session_read_on(s);
+    session_go_on(s);
 }
 
 static void on_data(struct hw_stream *stream, struct hw_slice data)
@@ -278,6 +354,7 @@ static void on_data(struct hw_stream *stream, struct hw_slice data)
 static void session_forget_request(struct hw_session *s)
 {
     hw_inbound_next(&s->inbound);
+    session_count_body(s);
     if (hw_buf_len(&s->ahead) == 0 && s->ahead.cap > KEEP_MAX)
         hw_buf_close(&s->ahead);
 }
@@ -287,6 +364,8 @@ static void session_sent(struct hw_session *s)
     if (s->is_unclear) {
         session_move(s, HW_SESSION_LINGERING);
         hw_buf_close(&s->ahead);
+        hw_buf_close(&s->inbound.body);
+        session_count_body(s);
         hw_stream_read_start(&s->stream);
     } else if (s->is_last) {
         session_close(s);
@@ -389,11 +468,10 @@ static struct hw_session *least_needed(struct hw_api *api)
 
     if (oldest != NULL)
         return HW_CONTAINER_OF(oldest, struct hw_session, link);
-    HW_LIST_EACH(node, &api->busy)
-    {
+    HW_LIST_EACH (node, &api->busy) {
         struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, link);
 
-        if (s->state != HW_SESSION_RUNNING)
+        if (!waits_for_backend(s))
             return s;
     }
     return NULL;
@@ -430,8 +508,8 @@ bool hw_session_accept(struct hw_listener *l)
 
 static void close_all(struct hw_list *list)
 {
-    HW_LIST_EACH_SAFE(node, list)
-    session_close(HW_CONTAINER_OF(node, struct hw_session, link));
+    HW_LIST_EACH_SAFE (node, list)
+        session_close(HW_CONTAINER_OF(node, struct hw_session, link));
 }
 
 void hw_sessions_close(struct hw_api *api)
@@ -443,13 +521,12 @@ void hw_sessions_close(struct hw_api *api)
 void hw_sessions_drain(struct hw_api *api)
 {
     close_all(&api->resting);
-    HW_LIST_EACH_SAFE(node, &api->busy)
-    {
+    HW_LIST_EACH_SAFE (node, &api->busy) {
         struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, link);
 
         if (s->state == HW_SESSION_SENDING)
             s->is_last = true; /* its call said keep-alive already; closing is allowed */
-        else if (s->state != HW_SESSION_RUNNING)
+        else if (s->state == HW_SESSION_LINGERING)
             session_close(s);
     }
 }

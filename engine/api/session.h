@@ -3,7 +3,8 @@
  *
  * Memory    about 2 KiB at rest; a request's head and body, bytes that came ahead (one
  *           read at most) and one answer meanwhile.  Nothing more is read while a request
- *           runs or its answer has not left.
+ *           runs or its answer has not left.  The bodies of all sessions together are bounded
+ *           (64 MiB): beyond that a large one is answered 503.
  * Lifetime  made by accept, frees itself when its stream is closed; a hold of the API's
  *           closing meanwhile.
  * Errors    whatever goes wrong ends the session and nothing else.
@@ -22,7 +23,11 @@ bool hw_session_accept(struct hw_listener *l);
 /* The answer of the call that is running (from call.c).  Its bytes are copied. */
 void hw_session_answer(struct hw_session *s, const struct hw_reply *reply, bool is_head);
 
-/* Close every session of the API: now, or those with a request under way after its answer. */
+/* It is known now who is asking (from call.c): on with the request. */
+void hw_session_go_ahead(struct hw_session *s);
+
+/* Close every session of the API: now, or those whose request has begun to arrive or is under
+ * way after its answer. */
 void hw_sessions_close(struct hw_api *api);
 void hw_sessions_drain(struct hw_api *api);
 

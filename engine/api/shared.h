@@ -16,11 +16,13 @@ struct hw_api {
     struct hw_loop *loop; /* borrowed */
     struct hw_api_options options; /* defaults filled in; its borrowed pointers too */
     struct hw_tokens tokens;
+    struct hw_list once_keys; /* of the calls under way that have one */
     struct hw_route_counts requests;
     struct hw_listener listeners[2]; /* the API's; the operators' */
     struct hw_list resting; /* sessions between requests, the one longest at rest first */
     struct hw_list busy;    /* sessions with a request or an answer under way */
     unsigned n_sessions;    /* on these two lists */
+    size_t body_bytes;      /* of requests that arrive or are under way */
     bool is_closing;
     struct hw_wheel_entry drain; /* closing: when patience ends */
     struct hw_closing closing;

@@ -46,10 +46,13 @@ static bool parse_path(struct hw_target *t, char *path, struct hw_problem *p)
             *next++ = '\0';
         if (t->n_segments == HW_TARGET_SEGMENTS_MAX)
             return hw_problem_set(p, HW_PROBLEM_NOT_FOUND, NULL,
-                                  "There is nothing at this path.");
+                                  "There is nothing at this path; /v1/openapi.yaml says what "
+                                  "there is.");
         if (!decode(segment, false))
-            return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, "path",
-                                  "The path has a malformed percent-encoding.");
+            return hw_problem_set(
+                p, HW_PROBLEM_INVALID_REQUEST, "path",
+                "The path has a malformed percent-encoding; %% is followed by "
+                "two hex digits.");
         t->segments[t->n_segments++] = segment;
     }
     return true;
@@ -68,11 +71,13 @@ static bool parse_query(struct hw_target *t, char *query, struct hw_problem *p)
             *value++ = '\0';
         if (t->n_parameters == HW_TARGET_PARAMETERS_MAX)
             return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, "query",
-                                  "The query has more than %d parameters.",
+                                  "The query has more than %d parameters; send fewer.",
                                   HW_TARGET_PARAMETERS_MAX);
         if (!decode(query, true) || !decode(value, true))
-            return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, query,
-                                  "The query has a malformed percent-encoding.");
+            return hw_problem_set(
+                p, HW_PROBLEM_INVALID_REQUEST, query,
+                "The query has a malformed percent-encoding; %% is followed by "
+                "two hex digits.");
         if (*query != '\0' || *value != '\0')
             t->parameters[t->n_parameters++] = (struct hw_parameter){ query, value };
         query = next;
@@ -125,11 +130,11 @@ bool hw_target_check(const struct hw_target *t, const char *names, struct hw_pro
 
         if (!is_among(hw_slice_str(name), names))
             return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, name,
-                                  "There is no such query parameter here.");
+                                  "There is no such query parameter here; leave it out.");
         for (size_t k = 0; k < i; k++)
             if (strcmp(t->parameters[k].name, name) == 0)
                 return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, name,
-                                      "The query parameter is given twice.");
+                                      "The query parameter is given twice; send it once.");
     }
     return true;
 }

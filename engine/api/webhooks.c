@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "api/form.h"
+#include "api/fields.h"
 #include "api/paging.h"
 #include "api/shared.h"
 #include "hookwheel/alloc.h"
@@ -28,7 +28,7 @@ static json_t *fields_json(const struct hw_webhook *wh)
     json_t *object = json_object();
 
     for (size_t i = 0; i < wh->n_fields; i++)
-        json_object_set_new(object, wh->fields[i].name, json_string("***"));
+        json_object_set_new(object, wh->fields[i].name, json_string(HW_FIELD_HIDDEN));
     return object;
 }
 
@@ -58,8 +58,8 @@ static void add_disabling(json_t *object, const struct hw_webhook_standing *stan
     json_object_set_new(object, "disabled_cursor", hw_json_cursor(standing->disabled_cursor));
 }
 
-static json_t *webhook_json(const struct hw_webhook *wh,
-                            const struct hw_webhook_standing *standing)
+json_t *hw_webhooks_json(const struct hw_webhook *wh,
+                         const struct hw_webhook_standing *standing)
 {
     json_t *object = json_pack(
         "{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:s, s:b, s:s, s:o, s:o, s:b, s:i, s:o}", "id",
@@ -82,46 +82,85 @@ static json_t *webhook_json(const struct hw_webhook *wh,
 
 /* --- create ---------------------------------------------------------------------- */
 
-static void on_created(struct hw_backend_req *req)
+struct hw_form_rules hw_webhooks_rules(const struct hw_call *call)
 {
-    struct hw_call *call = hw_call_of(req);
-    const struct hw_webhook *wh = call->webhook;
-    json_t *object;
+    const struct hw_api_options *options = &call->api->options;
 
-    if (req->result != HW_BACKEND_OK) {
-        hw_call_refuse_result(call, req->result, "webhook");
-        return;
-    }
-    object = webhook_json(wh, &wh->standing);
-    json_object_set_new(object, "secret", json_string(wh->secret));
-    hw_call_json(call, 201, object);
+    return (struct hw_form_rules){ .url = options->url_rules,
+                                   .addresses = options->addresses,
+                                   .caller = &call->caller,
+                                   .catalogue =
+                                       options->backend->catalogue(options->backend->data),
+                                   .max_in_flight = options->max_in_flight,
+                                   .max_in_flight_max = options->max_in_flight_total };
 }
 
-static bool is_json(struct hw_slice content_type)
+static bool no_memory(struct hw_problem *p)
 {
-    struct hw_slice bare = hw_slice(content_type.data, hw_slice_find(content_type, ';'));
+    return hw_problem_set(p, HW_PROBLEM_INTERNAL, NULL, "Out of memory.");
+}
 
-    while (bare.len > 0 && (bare.data[bare.len - 1] == ' ' || bare.data[bare.len - 1] == '\t'))
-        bare.len--;
-    return hw_slice_ieq(bare, HW_SLICE("application/json"));
+/* What its creator may read of the events is what the webhook gets of them, for good. */
+static bool keep_scopes(struct hw_webhook *wh, const struct hw_caller *caller)
+{
+    wh->reads_all = caller->is_root || hw_scopes_read_all(&caller->token->scopes);
+    return wh->reads_all || hw_scopes_copy(&wh->readable, &caller->token->scopes) == HW_OK;
 }
 
 static bool read_webhook(struct hw_call *call, struct hw_problem *p)
 {
-    const struct hw_api_options *options = &call->api->options;
-    struct hw_form_rules rules = { .url = options->url_rules,
-                                   .addresses = options->addresses,
-                                   .account = call->caller.account,
-                                   .max_in_flight = options->max_in_flight,
-                                   .max_in_flight_max = options->max_in_flight_total };
+    struct hw_form_rules rules = hw_webhooks_rules(call);
 
-    if (!is_json(call->content_type))
-        return hw_problem_set(p, HW_PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL,
-                              "The body must be application/json.");
+    if (!hw_call_is_json(call, p))
+        return false;
     call->webhook = hw_webhook_new();
-    if (call->webhook == NULL)
-        return hw_problem_set(p, HW_PROBLEM_INTERNAL, NULL, "Out of memory.");
-    return hw_form_read(call->webhook, call->body, &rules, p);
+    if (call->webhook == NULL || !keep_scopes(call->webhook, &call->caller))
+        return no_memory(p);
+    if (!hw_form_read(call->webhook, call->body, &rules, p))
+        return false;
+    hw_id_random("wh_", call->webhook->id);
+    call->webhook->created_ms = call->webhook->updated_ms = hw_loop_unix(call->api->loop);
+    return true;
+}
+
+/* A string of the object's text as it is sent; the object is taken.  NULL: out of memory. */
+static json_t *as_text(json_t *object)
+{
+    char *text = json_dumps(object, JSON_COMPACT); /* jansson's memory: free(3) */
+    json_t *line = text ? json_sprintf("%s\n", text) : NULL;
+
+    free(text);
+    json_decref(object);
+    return line;
+}
+
+/* Before the backend is asked: it keeps the answer, byte for byte, in the step that creates
+ * the webhook, and nothing in it is for the backend to say. */
+static bool write_answer(struct hw_call *call, struct hw_problem *p)
+{
+    const struct hw_webhook *wh = call->webhook;
+    json_t *object = hw_webhooks_json(wh, &wh->standing);
+
+    json_object_set_new(object, "secret", json_string(wh->secret));
+    call->answer = as_text(object);
+    return call->answer != NULL || no_memory(p);
+}
+
+static struct hw_slice answer_of(const struct hw_call *call)
+{
+    return hw_slice(json_string_value(call->answer), json_string_length(call->answer));
+}
+
+static void on_created(struct hw_backend_req *req)
+{
+    struct hw_call *call = hw_call_of(req);
+
+    if (req->result == HW_BACKEND_OK)
+        hw_call_text(call, 201, "application/json", answer_of(call));
+    else if (req->result == HW_BACKEND_KEPT)
+        hw_call_repeat(call, call->ask.create.once.kept);
+    else
+        hw_call_refuse_result(call, req->result, "webhook");
 }
 
 void hw_webhooks_create(struct hw_call *call)
@@ -129,14 +168,14 @@ void hw_webhooks_create(struct hw_call *call)
     const struct hw_backend *backend = call->api->options.backend;
     struct hw_problem p;
 
-    if (!read_webhook(call, &p)) {
+    if (!read_webhook(call, &p) || !write_answer(call, &p)) {
         hw_call_refuse(call, &p);
         return;
     }
-    hw_id_random("wh_", call->webhook->id);
-    call->webhook->created_ms = call->webhook->updated_ms = hw_loop_unix(call->api->loop);
-    call->ask.create =
-        (struct hw_backend_create){ .req.cb = on_created, .webhook = call->webhook };
+    call->ask.create = (struct hw_backend_create){ .req.cb = on_created,
+                                                   .once = hw_once_ask(&call->once),
+                                                   .answer = answer_of(call),
+                                                   .webhook = call->webhook };
     backend->create(backend->data, &call->ask.create);
 }
 
@@ -207,7 +246,8 @@ static json_t *list_json(const struct hw_page *page, const webhook_ref *picked,
     bool is_empty = from == to;
 
     for (size_t i = from; i < to; i++)
-        json_array_append_new(data, webhook_json(picked[i]->webhook, &picked[i]->standing));
+        json_array_append_new(data,
+                              hw_webhooks_json(picked[i]->webhook, &picked[i]->standing));
     if (!is_empty) {
         hw_place_put(newest, picked[from]->webhook->w, PLACE_BYTES);
         hw_place_put(oldest, picked[to - 1]->webhook->w, PLACE_BYTES);
@@ -276,7 +316,7 @@ static void on_found(struct hw_backend_req *req)
     if (req->result != HW_BACKEND_OK)
         hw_call_refuse_result(call, req->result, "webhook");
     else
-        hw_call_json(call, 200, webhook_json(found->webhook, &found->standing));
+        hw_call_json(call, 200, hw_webhooks_json(found->webhook, &found->standing));
 }
 
 void hw_webhooks_get(struct hw_call *call)
