@@ -70,6 +70,11 @@ static bool unit_read(struct hw_slice text, const struct unit *units, uint64_t *
     return false;
 }
 
+bool hw_flag_duration(struct hw_slice text, uint64_t *ms)
+{
+    return unit_read(text, durations, ms);
+}
+
 /* A bound as a person would write it, in the largest unit that fits exactly. */
 static void unit_write(uint64_t value, const struct unit *units, char out[32])
 {
@@ -264,15 +269,16 @@ static enum hw_status read_environment(const struct hw_flag_set *set, struct hw_
     return HW_OK;
 }
 
-static const struct hw_flag *find_row(const struct hw_flag_set *sets, size_t n_sets,
-                                      struct hw_slice name, void **into)
+/* The set and the row of that name; NULL: there is none. */
+static const struct hw_flag_set *find_row(const struct hw_flag_set *sets, size_t n_sets,
+                                          struct hw_slice name, size_t *row)
 {
     for (size_t s = 0; s < n_sets; s++)
         for (size_t i = 0; i < sets[s].n_rows; i++)
             if (row_applies(&sets[s], &sets[s].rows[i]) &&
                 hw_slice_is(name, sets[s].rows[i].name)) {
-                *into = sets[s].into;
-                return &sets[s].rows[i];
+                *row = i;
+                return &sets[s];
             }
     return NULL;
 }
@@ -285,15 +291,17 @@ static enum hw_status read_flag(const struct hw_flag_set *sets, size_t n_sets, i
     struct hw_slice name = hw_slice_str(word + 2);
     size_t equals = hw_slice_find(name, '=');
     const char *value = equals < name.len ? name.data + equals + 1 : NULL;
+    const struct hw_flag_set *set;
     const struct hw_flag *row;
     char origin[80];
-    void *into = NULL;
+    size_t i;
 
     name.len = equals;
-    row = find_row(sets, n_sets, name, &into);
-    if (row == NULL)
+    set = find_row(sets, n_sets, name, &i);
+    if (set == NULL)
         return hw_cause_set(cause, HW_EINVAL, HW_ORIGIN_US, 0, "unknown flag --%.*s",
                             name.len > 60 ? 60 : (int)name.len, name.data);
+    row = &set->rows[i];
     if (value == NULL && row->kind == HW_FLAG_SWITCH)
         value = "1";
     if (value == NULL && *at + 1 >= argc)
@@ -301,10 +309,12 @@ static enum hw_status read_flag(const struct hw_flag_set *sets, size_t n_sets, i
                             row->name);
     if (value == NULL)
         value = argv[++*at];
+    if (set->given != NULL)
+        set->given[i] = true;
     if (value[0] == '\0')
         return HW_OK;
     snprintf(origin, sizeof origin, "--%s", row->name);
-    return hw_flag_store(row, into, value, origin, cause);
+    return hw_flag_store(row, set->into, value, origin, cause);
 }
 
 enum hw_status hw_flags_read(const struct hw_flag_set *sets, size_t n_sets, int argc,

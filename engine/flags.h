@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/slice.h"
 #include "hookwheel/status.h"
 
 enum hw_flag_kind {
@@ -66,6 +67,7 @@ struct hw_flag_set {
     size_t n_rows;
     void *into;      /* the struct whose fields the rows describe */
     unsigned traits; /* only rows that have all of these; 0: every row */
+    bool *given;     /* NULL, or one for each row: its flag was there, an empty one too */
 };
 
 /* First the environment, then argv (argv[0] is skipped).  What is not a flag is moved to the
@@ -80,6 +82,9 @@ void hw_flags_markdown(const struct hw_flag_set *set, FILE *out);
 /* One value into its field, as if it came from `origin` (for tests of a table). */
 HW_MUST_USE enum hw_status hw_flag_store(const struct hw_flag *row, void *into, const char *text,
                                          const char *origin, struct hw_cause *cause);
+
+/* "90s" to milliseconds, in the units of durations; false: it is none. */
+bool hw_flag_duration(struct hw_slice text, uint64_t *ms);
 
 /* "HOOKWHEEL_REDIS_URL" of "redis-url". */
 #define HW_FLAG_VARIABLE_MAX 64

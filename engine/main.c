@@ -8,28 +8,60 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/completion.h"
 #include "cli/health.h"
 #include "cli/listen.h"
+#include "cli/manage.h"
 #include "cli/send.h"
 #include "hookwheel/hookwheel.h"
 #include "serve.h"
 
+static int completion_run(int argc, char **argv);
 static int version_run(int argc, char **argv);
 static int help_run(int argc, char **argv);
 
 static const struct command {
     const char *name;
-    int (*run)(int argc, char **argv);
     const char *help; /* NULL: not shown */
+    int (*run)(int argc, char **argv);
+    const struct hw_family *family;                                   /* instead of run */
+    size_t (*flags)(struct hw_flag_set sets[HW_COMPLETION_SETS_MAX]); /* NULL: none */
+    const char *words;                                                /* for completion */
 } commands[] = {
-    { "serve", hw_serve_run, "run the daemon" },
-    { "send", hw_send_run, "enqueue events" },
-    { "listen", hw_listen_run, "receive deliveries during development" },
-    { "version", version_run, "print the version" },
-    { "help", help_run, NULL },
-    { "health", hw_health_run, NULL }, /* for a container's HEALTHCHECK */
+    { "serve", "run the daemon", .run = hw_serve_run, .flags = hw_serve_flags },
+    { "send", "enqueue events", .run = hw_send_run, .flags = hw_send_flags },
+    { "listen", "receive deliveries during development", .run = hw_listen_run,
+      .flags = hw_listen_flags },
+    { "webhooks", "subscribe, watch and repair webhooks", .family = &hw_manage_webhooks },
+    { "deliveries", "look at deliveries, make them again, follow them",
+      .family = &hw_manage_deliveries },
+    { "tokens", "make and end API tokens", .family = &hw_manage_tokens },
+    { "types", "the catalogue of event types", .family = &hw_manage_types },
+    { "completion", "print what bash needs to complete these", .run = completion_run,
+      .words = "bash" },
+    { "version", "print the version", .run = version_run },
+    { "help", NULL, .run = help_run },
+    { "health", NULL, .run = hw_health_run }, /* for a container's HEALTHCHECK */
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static int completion_run(int argc, char **argv)
+{
+    struct hw_completion_command shown[N_COMMANDS];
+    size_t n = 0;
+
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        if (commands[i].help == NULL)
+            continue;
+        shown[n] = (struct hw_completion_command){ .name = commands[i].name,
+                                                   .family = commands[i].family,
+                                                   .words = commands[i].words };
+        if (commands[i].flags != NULL)
+            shown[n].n_sets = commands[i].flags(shown[n].sets);
+        n++;
+    }
+    return hw_completion_run(shown, n, argc, argv);
+}
 
 static int version_run(int argc, char **argv)
 {
@@ -48,7 +80,7 @@ static void usage(FILE *out)
           out);
     for (size_t i = 0; i < N_COMMANDS; i++)
         if (commands[i].help != NULL)
-            fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
+            fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].help);
     fputs("\n`hookwheel COMMAND --help` says more.\n", out);
 }
 
@@ -87,5 +119,7 @@ int main(int argc, char **argv)
                 argv[1]);
         return 2;
     }
+    if (command->family != NULL)
+        return hw_verbs_run(command->family, argc - 1, argv + 1);
     return command->run(argc - 1, argv + 1);
 }

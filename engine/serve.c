@@ -258,3 +258,9 @@ int hw_serve_run(int argc, char **argv)
     }
     return run(&s);
 }
+
+size_t hw_serve_flags(struct hw_flag_set sets[])
+{
+    sets[0] = hw_options_flags(NULL, 0);
+    return 1;
+}

@@ -502,7 +502,7 @@ static enum hw_status prepare(struct listen *l, struct hw_cause *cause)
 
 static void print_help(struct listen *l)
 {
-    struct hw_flag_set set = { rows, sizeof rows / sizeof *rows, l, 0 };
+    struct hw_flag_set set = { rows, sizeof rows / sizeof *rows, l, 0, NULL };
 
     puts("Usage: hookwheel listen [flags]\n\n"
          "Receives deliveries during development: checks signatures, prints each one, and a\n"
@@ -539,7 +539,7 @@ static void listen_close(struct listen *l)
 int hw_listen_run(int argc, char **argv)
 {
     static struct listen l;
-    struct hw_flag_set set = { rows, sizeof rows / sizeof *rows, &l, 0 };
+    struct hw_flag_set set = { rows, sizeof rows / sizeof *rows, &l, 0, NULL };
     struct hw_cause cause = { 0 };
     int exit_code = 2;
 
@@ -558,4 +558,10 @@ int hw_listen_run(int argc, char **argv)
     }
     listen_close(&l);
     return exit_code;
+}
+
+size_t hw_listen_flags(struct hw_flag_set sets[])
+{
+    sets[0] = (struct hw_flag_set){ .rows = rows, .n_rows = sizeof rows / sizeof *rows };
+    return 1;
 }

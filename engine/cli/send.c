@@ -509,7 +509,7 @@ static int usage_error(const struct hw_cause *cause)
 
 static void print_help(struct send *s)
 {
-    struct hw_flag_set own = { rows, sizeof rows / sizeof *rows, s, 0 };
+    struct hw_flag_set own = { rows, sizeof rows / sizeof *rows, s, 0, NULL };
     struct hw_flag_set shared = hw_options_flags(&s->options, HW_FLAG_CLIENT);
 
     puts("Usage: hookwheel send TYPE [JSON|-] [flags]\n"
@@ -525,7 +525,7 @@ static void print_help(struct send *s)
 static enum hw_status prepare(struct send *s, int argc, char **argv, struct hw_cause *cause)
 {
     struct hw_flag_set sets[] = {
-        { rows, sizeof rows / sizeof *rows, s, 0 },
+        { rows, sizeof rows / sizeof *rows, s, 0, NULL },
         hw_options_flags(&s->options, HW_FLAG_CLIENT),
     };
     int n_words = 0;
@@ -574,4 +574,11 @@ int hw_send_run(int argc, char **argv)
     send_close(s);
     hw_free(s);
     return exit_code;
+}
+
+size_t hw_send_flags(struct hw_flag_set sets[])
+{
+    sets[0] = (struct hw_flag_set){ .rows = rows, .n_rows = sizeof rows / sizeof *rows };
+    sets[1] = hw_options_flags(NULL, HW_FLAG_CLIENT);
+    return 2;
 }
