@@ -1,10 +1,11 @@
 #!/bin/sh
 # How fast deliveries go, against the same receiver's rate under wrk in the same run.
 #
-#   sh perf/run.sh [queued]
+#   sh perf/run.sh [queued | api]
 #
 # queued: EVENTS (50000) events of 1 KiB wait in Redis when the engine starts; one webhook, 64 in
 # flight, HTTPS to nginx on this machine.  Redis keeps an append-only file, fsync FSYNC (always).
+# api: the same, while a client asks GET /v1/webhooks 100 times a second.
 # What each number means: perf/README.md.
 set -eu
 
@@ -19,7 +20,10 @@ fail() {
     exit 1
 }
 
-[ "$scenario" = queued ] || fail "no scenario '$scenario'; there is: queued"
+case $scenario in
+queued | api) ;;
+*) fail "no scenario '$scenario'; there are: queued api" ;;
+esac
 [ -x "$program" ] || fail "$program is missing; build it: sh engine/setup.sh && cmake -S . -B build && cmake --build build"
 for tool in nginx wrk redis-server redis-cli openssl curl python3; do
     command -v "$tool" >/dev/null || PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null ||
@@ -135,8 +139,16 @@ redis_from=$(ticks "$redis")
 receiver_from=$(ticks "$receiver")
 from=$(date +%s%N)
 start_engine
+if [ "$scenario" = api ]; then
+    python3 "$root/perf/ask.py" "$api" "$HOOKWHEEL_API_TOKEN" >"$work/asked.json" &
+    asker=$!
+fi
 wait_for 300 all_delivered
 to=$(date +%s%N)
+if [ "$scenario" = api ]; then
+    kill "$asker"
+    wait "$asker" || true
+fi
 engine_ticks=$(ticks "$engine")
 redis_ticks=$(($(ticks "$redis") - redis_from))
 receiver_ticks=$(($(ticks "$receiver") - receiver_from))
@@ -153,7 +165,7 @@ EOF
 wrk_rate=$(wrk -t1 -c64 -d5s -s "$work/post.lua" "https://localhost:$https/" | awk '/^Requests\/sec/ { print $2 }')
 
 python3 - <<EOF
-import json
+import json, pathlib
 events, seconds, tick = $events, ($to - $from) / 1e9, $(getconf CLK_TCK)
 row = {
     "scenario": "$scenario", "fsync": "$fsync", "events": events,
@@ -169,5 +181,10 @@ print("%-10s %-9s %9s %12s %9s %6s   %s" % ("scenario", "fsync", "events", "deli
 print("%-10s %-9s %9d %12d %9d %6.3f   %.1f, %.1f, %.1f; engine peak %.1f MiB" % (
       row["scenario"], row["fsync"], events, row["deliveries_per_s"], row["wrk_per_s"], row["ratio"],
       row["cpu_us"]["engine"], row["cpu_us"]["redis"], row["cpu_us"]["receiver"], row["engine_peak_mib"]))
+asked = pathlib.Path("$work/asked.json")
+if asked.exists():
+    row["api_ms"] = json.loads(asked.read_text())
+    print("GET /v1/webhooks meanwhile: %(n)d answers, p50 %(p50).1f ms, p99 %(p99).1f ms, at most %(max).1f ms"
+          % row["api_ms"])
 print(json.dumps(row))
 EOF
