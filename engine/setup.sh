@@ -72,7 +72,7 @@ packages() {
     *) echo libllhttp-dev ;;
     esac
     if [ "$for_tests" = yes ]; then
-        echo openssl
+        echo openssl python3-jsonschema python3-yaml
         # Whoever has Node.js from elsewhere keeps it.
         command -v node >/dev/null 2>&1 || echo nodejs
         command -v npm >/dev/null 2>&1 || echo npm
@@ -204,17 +204,22 @@ build_mbedtls() {
     end_place "$mbedtls"
 }
 
-# --- a receiver's view ---------------------------------------------------------------------
+# --- the tests' npm packages ---------------------------------------------------------------
 
-# The published library that receivers verify signatures with, for one of the tests.
-install_verifier() {
+# A folder of test/support with a package-lock.json, by the name of what is made of it.
+place_of() {
+    echo "$1-$(short_digest_of "$top/test/support/$1/package-lock.json")"
+}
+
+# install_node FOLDER WHAT
+install_node() {
     begin_work
-    say "installing the Standard Webhooks verifier for Node.js"
+    say "installing $2"
     begin_place
-    cp "$verifier_files/package.json" "$verifier_files/package-lock.json" "$new/"
-    quietly "npm could not install the packages of test/support/verifier (see above)" \
+    cp "$top/test/support/$1/package.json" "$top/test/support/$1/package-lock.json" "$new/"
+    quietly "npm could not install the packages of test/support/$1 (see above)" \
         npm ci --prefix "$new" --omit=dev --ignore-scripts --no-audit --no-fund
-    end_place "$verifier"
+    end_place "$(place_of "$1")"
 }
 
 # -------------------------------------------------------------------------------------------
@@ -249,12 +254,12 @@ deps=$shared
 
 config=$top/proto/tls/mbedtls_config.h
 mbedtls=mbedtls-$mbedtls_version-$(short_digest_of "$config")
-verifier_files=$top/test/support/verifier
-verifier=verifier-$(short_digest_of "$verifier_files/package-lock.json")
 
 is_there "$mbedtls" || build_mbedtls
 if [ "$for_tests" = yes ]; then
-    is_there "$verifier" || install_verifier
+    # The published library that receivers verify signatures with; what lints openapi.yaml.
+    is_there "$(place_of verifier)" || install_node verifier "the Standard Webhooks verifier"
+    is_there "$(place_of linter)" || install_node linter "the OpenAPI linter"
 fi
 
 if [ "$did" = yes ]; then
