@@ -89,7 +89,8 @@ class Calls(InFolder):
 
     def test_help_and_version(self):
         self.assertRegex(run("version").stdout, r"^hookwheel \d+\.\d+\.\d+\n$")
-        for command in ([], ["serve"], ["send"], ["listen"]):
+        for command in ([], ["serve"], ["send"], ["listen"], ["webhooks"], ["deliveries"],
+                        ["tokens"], ["types"], ["completion"]):
             result = run(*command, "--help")
             self.assertEqual(result.returncode, 0)
             self.assertIn("Usage: hookwheel", result.stdout)

@@ -337,6 +337,7 @@ CASE(lists_across_holes)
 
 static bool is_found, is_there;
 static enum hw_delivery_status found_status;
+static hw_unix_ms found_next_ms;
 static char found_record[400], found_response[40], found_account[40], found_type[40];
 
 static void copy(char *out, size_t size, struct hw_slice s)
@@ -354,6 +355,7 @@ static void on_one(struct hw_archive_get *g, enum hw_redis_trouble trouble,
     if (one == NULL)
         return;
     found_status = one->item.history.status;
+    found_next_ms = one->item.history.next_attempt_ms;
     copy(found_record, sizeof found_record, one->record);
     copy(found_response, sizeof found_response, one->response);
     copy(found_account, sizeof found_account, one->item.account);
@@ -400,9 +402,108 @@ CASE(each_is_found)
             key = (struct hw_delivery_key){ model[i].w, model[i].n };
     CHECK_INT(key.w, !=, 0);
     taking_begin(&t);
-    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, &key, 1, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, &key, 1, INT64_MAX, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     find(&n, key.w, key.n);
     CHECK_INT(found_status, ==, HW_STATUS_DELIVERING);
+    end(&w, &n);
+}
+
+/* ---- what can be told of one that is not finished ---- */
+
+enum { OWNED = 1, OVERDUE, LATER, CLAIMED, AGAIN, WAITING, UNFINISHED };
+
+static hw_unix_ms later_ms;
+
+static void park(struct node *n, uint64_t number, enum hw_delivery_status packed_as,
+                 hw_unix_ms next)
+{
+    struct hw_buf packed;
+    struct hw_history h = { .stamp_us = 1000 * (uint64_t)hw_loop_unix(&n->world->loop),
+                            .event_id = HW_SLICE("evt_1"),
+                            .event_type = HW_SLICE("order.created"),
+                            .subject = HW_SLICE("s 1"),
+                            .status = packed_as,
+                            .attempts = 1,
+                            .created_ms = hw_loop_unix(&n->world->loop),
+                            .next_attempt_ms = next };
+    struct hw_settle_what what = { .kind = HW_SETTLE_PARK,
+                                   .w = 1,
+                                   .n = number,
+                                   .attempts = 1,
+                                   .due_ms = later_ms,
+                                   .body = HW_SLICE(RECORD) };
+
+    hw_buf_init(&packed, 10000);
+    CHECK_INT(hw_history_pack(&packed, &h), ==, HW_OK);
+    what.packed = hw_buf_slice(&packed);
+    CHECK_INT(node_settle(n, &what), ==, HW_SETTLED);
+    hw_buf_close(&packed);
+}
+
+static void make_unfinished(struct node *n)
+{
+    static struct taking t;
+    struct hw_delivery_key key = { 1, CLAIMED };
+    hw_unix_ms now = hw_loop_unix(&n->world->loop);
+
+    later_ms = now + 900000;
+    node_deliveries(n, 1, AGAIN, false);
+    node_deliveries(n, 1, 1, true);
+    park(n, OVERDUE, HW_STATUS_FAILED, now - 1000);
+    park(n, LATER, HW_STATUS_FAILED, later_ms);
+    park(n, CLAIMED, HW_STATUS_FAILED, now - 1000);
+    park(n, AGAIN, HW_STATUS_PENDING, 0);
+    taking_begin(&t);
+    CHECK_INT(hw_ledger_claim(n->ledger, &t.take, &key, 1, INT64_MAX, on_taking_done), ==, HW_OK);
+    taking_wait(n, &t);
+    CHECK_INT(t.n_items, ==, 1);
+}
+
+/* Found alone, in the list of all, and in the list of its status. */
+static void check_shown(struct node *n, const enum hw_delivery_status expected[UNFINISHED])
+{
+    static const uint32_t all[] = { 1 };
+
+    for (int status = -1; status < HW_DELIVERY_STATUSES; status++) {
+        size_t n_expected = 0;
+        list(n, &(struct hw_archive_query){
+                    .webhooks = all, .n_webhooks = 1, .status = status, .limit = 50 });
+        for (uint64_t i = 1; i < UNFINISHED; i++)
+            n_expected += status < 0 || (int)expected[i] == status;
+        CHECK_INT(told.n_items, ==, n_expected);
+        for (size_t i = 0; i < told.n_items; i++)
+            CHECK_INT(told.items[i].status, ==, expected[told.items[i].n]);
+    }
+    for (uint64_t i = 1; i < UNFINISHED; i++) {
+        find(n, 1, i);
+        CHECK(is_there);
+        CHECK_INT(found_status, ==, expected[i]);
+        CHECK_INT(found_next_ms != 0, ==, expected[i] == HW_STATUS_FAILED);
+    }
+}
+
+CASE(what_is_not_begun_shows_as_pending)
+{
+    static const enum hw_delivery_status active[UNFINISHED] = {
+        [OWNED] = HW_STATUS_DELIVERING,   [OVERDUE] = HW_STATUS_FAILED,
+        [LATER] = HW_STATUS_FAILED,       [CLAIMED] = HW_STATUS_DELIVERING,
+        [AGAIN] = HW_STATUS_PENDING,      [WAITING] = HW_STATUS_PENDING,
+    };
+    static const enum hw_delivery_status paused[UNFINISHED] = {
+        [OWNED] = HW_STATUS_PENDING,      [OVERDUE] = HW_STATUS_PENDING,
+        [LATER] = HW_STATUS_FAILED,       [CLAIMED] = HW_STATUS_PENDING,
+        [AGAIN] = HW_STATUS_PENDING,      [WAITING] = HW_STATUS_PENDING,
+    };
+    struct world w;
+    struct node n;
+
+    begin(&w, &n);
+    make_unfinished(&n);
+    check_shown(&n, active);
+    (void)cli_int(&w, "HSET " T "wh:1 st paused");
+    check_shown(&n, paused);
+    (void)cli_int(&w, "HSET " T "wh:1 st active");
+    check_shown(&n, active);
     end(&w, &n);
 }

@@ -392,7 +392,7 @@ CASE(parked_claimed_and_delivered_late)
     CHECK_INT(cli_int(&w, "HEXISTS " T "open:7 1"), ==, 1);
 
     taking_begin(&t);
-    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, keys, 3, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, keys, 3, INT64_MAX, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     CHECK_INT(t.trouble, ==, HW_REDIS_FINE);
     CHECK_INT(t.n_items, ==, 1);
@@ -414,7 +414,7 @@ CASE(parked_claimed_and_delivered_late)
     what = parked_what(7, 1, 1);
     CHECK_INT(node_settle(&n, &what), ==, HW_SETTLED);
     taking_begin(&t);
-    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, keys, 1, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, keys, 1, INT64_MAX, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     CHECK_INT(t.items[0].attempts, ==, 2);
     what = what_of(HW_SETTLE_DELIVERED, 7, 1, 2);
@@ -572,7 +572,7 @@ CASE(settles_when_redis_is_full)
     static struct taking t;
     struct hw_delivery_key key = { 7, 2 };
     taking_begin(&t);
-    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, &key, 1, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, &key, 1, INT64_MAX, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     CHECK_INT(t.n_items, ==, 1);
     end(&w, &n);
@@ -753,7 +753,7 @@ CASE(take_parked_takes_what_is_not_due)
     }
     taking_begin(
         &t); /* one of them is being attempted: its state is there, but it is not parked */
-    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, &key, 1, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, &key, 1, INT64_MAX, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     taking_begin(&t);
     CHECK_INT(hw_ledger_take_parked(n.ledger, &t.take, 7, 10, on_taking_done), ==, HW_OK);
@@ -781,7 +781,7 @@ CASE(orphans_are_adopted_in_pieces)
     node_deliveries(&b, 7, 25, false);
     CHECK_INT(node_settle(&b, &what), ==, HW_SETTLED);
     taking_begin(&t);
-    CHECK_INT(hw_ledger_claim(b.ledger, &t.take, &key, 1, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_claim(b.ledger, &t.take, &key, 1, INT64_MAX, on_taking_done), ==, HW_OK);
     taking_wait(&b, &t);
     memcpy(id, b.store.instance, sizeof id);
     /* As take_over leaves it. */
@@ -897,7 +897,7 @@ CASE(marks_count_until_settled)
 {
     struct world w;
     struct node n;
-    struct hw_mark mark;
+    struct hw_mark mark = { 0 };
     struct hw_settle_what what = what_of(HW_SETTLE_DELIVERED, 7, 1, 0);
 
     begin(&w, &n);

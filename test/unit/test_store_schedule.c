@@ -204,3 +204,28 @@ CASE(redis_restarted_between)
     node_end(&n);
     world_end(&w);
 }
+
+/* Delivered again by hand, failed at once and parked anew: it is armed for both times. */
+CASE(one_armed_for_an_earlier_time_is_not_early)
+{
+    struct world w;
+    struct node n;
+    hw_unix_ms now;
+
+    world_begin(&w);
+    node_begin(&n, &w);
+    hw_schedule_start(n.schedule);
+    node_deliveries(&n, 7, 1, false);
+    run_for(&w, 50);
+    now = hw_loop_steady(&w.loop);
+    park(&n, 1, now + 200);
+    hw_schedule_parked(n.schedule, 7, 1, now + 200);
+    (void)cli_int(&w, "ZADD " T "retry %lld 7:1", (long long)now + 500);
+    hw_schedule_parked(n.schedule, 7, 1, now + 500);
+    RUN_UNTIL(&w, n.n_due_asked == 1);
+    RUN_UNTIL(&w, n.n_claims == 1);
+    CHECK_INT(n.claims[0].due_ms, ==, now + 500);
+    check_claimed_on_time(&n, 150);
+    node_end(&n);
+    world_end(&w);
+}

@@ -34,7 +34,7 @@ static const char *wanted_by(const char *account, const char *type, const char *
     size_t n, used = 0;
 
     CHECK_NOT_NULL(a);
-    n = hw_subscriptions_match(a, hw_slice_str(type), hw_slice_str(subject), level, out, 16);
+    n = hw_subscriptions_match(&subscriptions, a, hw_slice_str(type), hw_slice_str(subject), level, out, 16);
     text[0] = '\0';
     for (size_t i = 0; i < n; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%u", i ? " " : "", out[i]->w);
@@ -100,6 +100,41 @@ CASE(paused_ones_still_collect_and_disabled_and_deleted_ones_do_not)
     hw_subscriptions_close(&subscriptions);
 }
 
+static void let_read(struct hw_webhook *wh, const char *scope)
+{
+    wh->reads_all = false;
+    CHECK_INT(hw_scopes_add(&wh->readable, hw_slice_str(scope)), ==, HW_OK);
+}
+
+CASE(what_its_creator_could_not_read_a_webhook_does_not_get)
+{
+    struct hw_webhook *all[] = { webhook(0, NULL), webhook(1, NULL), webhook(2, NULL),
+                                 webhook(3, "order.created"), webhook(4, "webhook.disabled") };
+    struct hw_catalogue catalogue;
+
+    hw_subscriptions_init(&subscriptions);
+    let_read(all[1], "orders:read");
+    let_read(all[2], "events:read");
+    let_read(all[3], "webhooks:manage");
+    let_read(all[4], "orders:read");
+    CHECK_INT(hw_webhook_add_type(all[4], HW_SLICE("order.created")), ==, HW_OK);
+    put("a", 1, all, 5);
+    CHECK_STR(wanted_by("a", "order.created", "", HW_LEVEL_USER), "0 1 2 3 4"); /* nobody is asked */
+    hw_catalogue_init(&catalogue);
+    subscriptions.catalogue = &catalogue;
+    CHECK_STR(wanted_by("a", "order.created", "", HW_LEVEL_USER), "0 2");
+    CHECK_INT(hw_catalogue_add(&catalogue, HW_SLICE("order.created"),
+                               HW_SLICE("{\"group\":\"g\",\"description\":\"d\","
+                                        "\"required_scope\":\"orders:read\"}"),
+                               NULL),
+              ==, HW_OK);
+    CHECK_STR(wanted_by("a", "order.created", "", HW_LEVEL_USER), "0 1 2 4");
+    CHECK_STR(wanted_by("a", "order.paid", "", HW_LEVEL_USER), "0 2");
+    CHECK_STR(wanted_by("a", "webhook.disabled", "", HW_LEVEL_USER), "4"); /* named is enough */
+    hw_subscriptions_close(&subscriptions);
+    hw_catalogue_close(&catalogue);
+}
+
 CASE(accounts_do_not_see_each_other)
 {
     struct hw_webhook *a[] = { webhook(0, NULL) }, *b[] = { webhook(1, NULL) };
@@ -121,7 +156,8 @@ CASE(more_matches_than_room_are_counted_and_not_written)
 
     hw_subscriptions_init(&subscriptions);
     put("a", 1, all, 3);
-    CHECK_UINT(hw_subscriptions_match(hw_subscriptions_account(&subscriptions, HW_SLICE("a")),
+    CHECK_UINT(hw_subscriptions_match(&subscriptions,
+                                      hw_subscriptions_account(&subscriptions, HW_SLICE("a")),
                                       HW_SLICE("x"), HW_SLICE(""), HW_LEVEL_USER, out, 2), ==, 3);
     CHECK_PTR(out[0], ==, all[0]);
     CHECK_PTR(out[1], ==, all[1]);

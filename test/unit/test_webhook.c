@@ -30,6 +30,9 @@ static struct hw_webhook *minimal(void)
 static struct hw_webhook *full(void)
 {
     struct hw_webhook *wh = minimal();
+    wh->reads_all = false;
+    CHECK_INT(hw_scopes_add(&wh->readable, HW_SLICE("orders:read")), ==, HW_OK);
+    CHECK_INT(hw_scopes_add(&wh->readable, HW_SLICE("webhooks:manage")), ==, HW_OK);
     CHECK_INT(hw_webhook_set_text(&wh->name, HW_SLICE("Naïve \"name\"")), ==, HW_OK);
     CHECK_INT(hw_webhook_set_text(&wh->subject, HW_SLICE("sess 9")), ==, HW_OK);
     CHECK_INT(hw_webhook_add_type(wh, HW_SLICE("order.created")), ==, HW_OK);
@@ -71,6 +74,10 @@ static void check_same(const struct hw_webhook *a, const struct hw_webhook *b)
     CHECK_UINT(a->n_event_types, ==, b->n_event_types);
     for (size_t i = 0; i < a->n_event_types; i++)
         CHECK_STR(a->event_types[i], b->event_types[i]);
+    CHECK_INT(a->reads_all, ==, b->reads_all);
+    CHECK_UINT(a->readable.n_names, ==, b->readable.n_names);
+    for (size_t i = 0; i < a->readable.n_names; i++)
+        CHECK_STR(a->readable.names[i], b->readable.names[i]);
     CHECK_SLICE_EQ(hw_buf_slice(&a->static_fields), hw_buf_slice(&b->static_fields));
     CHECK_STR(a->signature_name, b->signature_name);
     CHECK_INT(a->signature_format, ==, b->signature_format);
@@ -140,6 +147,12 @@ CASE(what_was_not_written_by_us_is_refused_by_name)
           "\"event_types\":[]}",
           "event_types" },
         { "{\"w\":1,\"id\":\"wh_1\",\"account\":\"a\",\"url\":\"https://example.com/\","
+          "\"event_types\":\"a\"}",
+          "event_types" },
+        { "{\"w\":1,\"id\":\"wh_1\",\"account\":\"a\",\"url\":\"https://example.com/\","
+          "\"readable\":[7]}",
+          "readable" },
+        { "{\"w\":1,\"id\":\"wh_1\",\"account\":\"a\",\"url\":\"https://example.com/\","
           "\"headers\":{\"a\":1}}",
           "headers" },
         { "{\"w\":1,\"id\":\"wh_1\",\"account\":\"a\",\"url\":\"https://example.com/\","
@@ -169,6 +182,93 @@ CASE(an_http_url_of_earlier_settings_is_still_read)
     hw_webhook_release(back);
     hw_webhook_release(wh);
     hw_buf_close(&stored);
+}
+
+#define BEFORE_SCOPES                                                                         \
+    "{\"id\":\"wh_1\",\"account\":\"a\",\"url\":\"https://example.com/\",\"secret\":\"" SECRET    \
+    "\",\"max_in_flight\":1,\"created_ms\":1,\"updated_ms\":1"
+
+static struct hw_webhook *read_with(const char *more)
+{
+    struct hw_webhook *wh = NULL;
+    char stored[600];
+    snprintf(stored, sizeof stored, BEFORE_SCOPES "%s}", more);
+    CHECK_INT(hw_webhook_read(&wh, hw_slice_str(stored), NULL), ==, HW_OK);
+    return wh;
+}
+
+CASE(one_stored_before_there_were_scopes_reads_all)
+{
+    static const char *const all[] = { "", ",\"readable\":null" };
+    struct hw_webhook *wh;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        wh = read_with(all[i]);
+        CHECK(wh->reads_all);
+        CHECK_UINT(wh->readable.n_names, ==, 0);
+        hw_webhook_release(wh);
+    }
+    wh = read_with(",\"readable\":[]"); /* its creator could read nothing */
+    CHECK(!wh->reads_all);
+    hw_webhook_release(wh);
+    wh = hw_webhook_new();
+    CHECK(wh->reads_all);
+    hw_webhook_release(wh);
+}
+
+CASE(a_copy_is_the_same_and_another)
+{
+    struct hw_webhook *wh = full(), *copy;
+    wh->standing = (struct hw_webhook_standing){ .status = HW_WEBHOOK_DISABLED,
+                                                 .consecutive_failures = 10,
+                                                 .disabled_ms = 5,
+                                                 .revision = 3 };
+    copy = hw_webhook_copy(wh);
+    CHECK_NOT_NULL(copy);
+    check_same(wh, copy);
+    CHECK_INT(copy->standing.status, ==, HW_WEBHOOK_DISABLED);
+    CHECK_UINT(copy->standing.consecutive_failures, ==, 10);
+    CHECK_UINT(copy->standing.revision, ==, 3);
+    CHECK_INT(hw_webhook_set_text(&copy->name, HW_SLICE("other")), ==, HW_OK);
+    hw_webhook_release(copy);
+    CHECK_STR(wh->name, "Naïve \"name\"");
+    hw_webhook_release(wh);
+}
+
+CASE(types_and_fields_are_cleared_and_set_anew)
+{
+    struct hw_webhook *wh = full();
+    hw_webhook_clear_types(wh);
+    hw_webhook_clear_fields(wh);
+    CHECK_NULL(wh->event_types);
+    CHECK_UINT(wh->n_event_types, ==, 0);
+    CHECK_UINT(wh->n_fields, ==, 0);
+    CHECK_UINT(hw_buf_len(&wh->static_fields), ==, 0);
+    hw_webhook_clear_types(wh);
+    hw_webhook_clear_fields(wh);
+    CHECK_INT(hw_webhook_add_type(wh, HW_SLICE("a")), ==, HW_OK);
+    CHECK_INT(hw_webhook_add_field(wh, HW_SLICE("X-New"), HW_SLICE("n")), ==, HW_OK);
+    CHECK_STR(hw_buf_str(&wh->static_fields), "x-new: n\r\n");
+    hw_webhook_release(wh);
+}
+
+CASE(rotating_keeps_the_one_before_and_no_older_one)
+{
+    struct hw_webhook *wh = full();
+    const char *third = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    CHECK_INT(hw_webhook_rotate(wh, HW_SLICE("whsec_AAAA"), 5, NULL), ==, HW_EINVAL);
+    CHECK_STR(wh->secret, SECRET);
+    CHECK_STR(wh->previous_secret, OLD_SECRET);
+    CHECK_INT(wh->previous_until_ms, ==, 1700000009000);
+    CHECK_INT(hw_webhook_rotate(wh, hw_slice_str(third), 5, NULL), ==, HW_OK);
+    CHECK_STR(wh->secret, third);
+    CHECK_STR(wh->previous_secret, SECRET);
+    CHECK_INT(wh->previous_until_ms, ==, 5);
+    CHECK_INT(hw_webhook_rotate(wh, HW_SLICE(SECRET), 0, NULL), ==, HW_OK);
+    CHECK_STR(wh->secret, SECRET);
+    CHECK_STR(wh->previous_secret, "");
+    CHECK_UINT(wh->previous_key.len, ==, 0);
+    CHECK_INT(wh->previous_until_ms, ==, 0);
+    hw_webhook_release(wh);
 }
 
 CASE(references_are_counted)

@@ -1,9 +1,11 @@
 """What the tests stand on: a real redis-server, the real daemon, receivers that misbehave.
 
     case.py          the test case: makes and ends everything, prints the daemons' logs on failure
+    api.py           the test case of the API, pages, and a connection for bytes of one's own
     waiting.py       conditions with a deadline
     redis.py         redis-server and a small RESP client
     daemon.py        `hookwheel serve` and its API
+    openapi.py       proto/openapi.yaml; every answer of the API is held against it
     metrics.py       the Prometheus text format, read
     receiver.py      HTTPS receiver for volume, with rules by path; its process is receiving.py
     scripted.py      HTTPS receiver for bad manners: one Python function a connection

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import unittest
 
+from kit import openapi
 from kit.certificates import authority
 from kit.daemon import Daemon, is_sanitized
 from kit.receiver import Receiver
@@ -30,7 +31,9 @@ class Case(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix="hookwheel-test-")
         self.daemons = []
         self.redis = None
+        openapi.complaints.clear()
         self.addCleanup(self._tidy_folder)
+        self.addCleanup(self._check_answers)
 
     def run(self, result=None):
         result = result if result is not None else self.defaultTestResult()
@@ -40,6 +43,9 @@ class Case(unittest.TestCase):
             for text in getattr(self, "last_words", []):
                 print(text, file=sys.stderr)
         return result
+
+    def _check_answers(self):
+        self.assertEqual(openapi.complaints, [], "answers that proto/openapi.yaml does not have")
 
     def _tidy_folder(self):
         self.last_words = [daemon.log_tail() for daemon in self.daemons]

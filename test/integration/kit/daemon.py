@@ -7,6 +7,7 @@ import pathlib
 import signal
 import subprocess
 
+from kit import openapi
 from kit.metrics import Metrics
 from kit.waiting import wait_until
 
@@ -37,10 +38,13 @@ def environment(settings):
 
 
 class Reply:
-    def __init__(self, response):
+    """An answer that keeps to proto/openapi.yaml; there are no others."""
+
+    def __init__(self, response, asked):
         self.status = response.status
         self.headers = response.headers
         self.body = response.read()
+        openapi.document().check(asked, self)
 
     def json(self):
         return json.loads(self.body)
@@ -183,7 +187,8 @@ class Daemon:
         sent.update(headers or {})
         try:
             connection.request(method, path, body, sent)
-            return Reply(connection.getresponse())
+            return Reply(connection.getresponse(),
+                         openapi.Asked(method, path, sent, body, door))
         finally:
             connection.close()
 
@@ -192,6 +197,27 @@ class Daemon:
         if reply.status != status:
             raise AssertionError("{} {}: {} {}".format(method, path, reply.status, reply.body))
         return reply.json() if reply.body else None
+
+    def patch(self, webhook, token=TOKEN, **members):
+        return self.expect(200, "PATCH", "/v1/webhooks/" + webhook["id"], members, token=token)
+
+    def issue(self, account, *scopes, **members):
+        """The text of a new token."""
+        body = dict(members, account=account, scopes=list(scopes))
+        return self.expect(201, "POST", "/v1/tokens", body)["token"]
+
+    def put_type(self, name, required_scope=None, group="Tests"):
+        body = {"group": group, "description": "Of the tests."}
+        if required_scope is not None:
+            body["required_scope"] = required_scope
+        reply = self.call("PUT", "/v1/event-types/" + name, body)
+        if reply.status not in (200, 201):
+            raise AssertionError("PUT {}: {} {}".format(name, reply.status, reply.body))
+        return reply.json()
+
+    def send(self, **members):
+        """POST /v1/events of one; its id."""
+        return self.expect(202, "POST", "/v1/events", members)["data"][0]["id"]
 
     def _ops(self, path):
         return self.call("GET", path, token=None, door="ops" if "ops" in self.addresses else "api")

@@ -169,6 +169,11 @@ class RedisServer:
         """[(entry id, {field: value})] as text."""
         return [(entry.decode(), pairs(fields)) for entry, fields in self.call("XRANGE", key, "-", "+")]
 
+    def everything(self):
+        """{key: all that is stored there, as bytes}"""
+        return {key: b" ".join(flat(self.call(*read_whole(self.call("TYPE", key), key))))
+                for key in self.call("KEYS", "*")}
+
     def length(self, key="hookwheel:events"):
         return self.call("XLEN", key)
 
@@ -176,6 +181,20 @@ class RedisServer:
         return self.call("XPENDING", key, group)[0]
 
 
-def pairs(flat):
-    texts = [item.decode(errors="replace") for item in flat]
+def read_whole(kind, key):
+    """The command that reads all of a key."""
+    return {"string": ["GET", key], "hash": ["HGETALL", key], "list": ["LRANGE", key, 0, -1],
+            "set": ["SMEMBERS", key], "zset": ["ZRANGE", key, 0, -1, "WITHSCORES"],
+            "stream": ["XRANGE", key, "-", "+"]}[kind]
+
+
+def flat(reply):
+    """The strings of a reply, however deep they are."""
+    if isinstance(reply, list):
+        return [text for part in reply for text in flat(part)]
+    return [reply if isinstance(reply, bytes) else str(reply).encode()]
+
+
+def pairs(words):
+    texts = [item.decode(errors="replace") for item in words]
     return dict(zip(texts[::2], texts[1::2]))
