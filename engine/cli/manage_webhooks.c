@@ -172,11 +172,7 @@ static int update(struct hw_shell *s)
 
 static int delete (struct hw_shell *s)
 {
-    hw_shell_to(s, BASE, s->word, NULL);
-    if (!hw_shell_ask(s, "DELETE", NULL, NULL))
-        return 1;
-    hw_shell_remark(s, "Deleted.");
-    return 0;
+    return hw_shell_delete(s, BASE);
 }
 
 /* --- rotate, test, recover, pause, resume ------------------------------------------ */

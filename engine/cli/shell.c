@@ -300,6 +300,15 @@ void hw_shell_print_line(struct hw_shell *s, const json_t *object)
     free(json);
 }
 
+int hw_shell_delete(struct hw_shell *s, const char *base)
+{
+    hw_shell_to(s, base, s->word, NULL);
+    if (!hw_shell_ask(s, "DELETE", NULL, NULL))
+        return 1;
+    hw_shell_remark(s, "Deleted.");
+    return 0;
+}
+
 int hw_shell_show(struct hw_shell *s, json_t *object,
                   void (*add)(struct hw_table *t, const json_t *object, hw_unix_ms now))
 {

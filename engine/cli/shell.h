@@ -64,6 +64,9 @@ struct hw_table;
 int hw_shell_show(struct hw_shell *s, json_t *object,
                   void (*add)(struct hw_table *t, const json_t *object, hw_unix_ms now));
 
+/* DELETE base/ID, the verb's word; the exit code. */
+int hw_shell_delete(struct hw_shell *s, const char *base);
+
 /* A sentence beside what is shown, for people: on standard error, and not with --json. */
 void hw_shell_remark(const struct hw_shell *s, const char *sentence);
 
