@@ -359,5 +359,20 @@ class Deliveries(ApiCase):
         self.assertGreaterEqual(times[-1] - times[0], 1.8)
 
 
+class LargePayloads(ApiCase):
+    def settings(self):
+        return {"max_payload": "16MiB"}
+
+    def test_a_delivery_of_the_largest_shows_its_body(self):
+        """A quote is two bytes of the payload, and four of the answer's text."""
+        self.receiver = self.start_receiver()
+        self.subscribe()
+        payload = '"' + '\\"' * (8 * 1024 * 1024 - 1) + '"'
+        self.redis.add({"type": "order.created", "payload": payload})
+        delivery, = self.wait_delivery(self.daemon, "delivered")
+        body = self.daemon.delivery(delivery["id"])["request"]["body"]
+        self.assertTrue(body.endswith(',"data":' + payload + "}"))
+
+
 if __name__ == "__main__":
     unittest.main()

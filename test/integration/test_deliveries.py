@@ -251,6 +251,21 @@ class Inspecting(DeliveryCase):
         self.assertRegex(attempt["tls_version"], r"1\.2$")
         self.assertEqual(attempt["address"], "127.0.0.1:{}".format(server.port))
 
+    def test_an_answer_shows_at_the_attempt_that_it_answered(self):
+        """Delivered, and nobody answers when it is delivered again by hand."""
+        webhook = self.subscribe(rule={"status": 200, "body": "thanks"})
+        self.send(1)
+        first, = self.wait_delivery(self.daemon, "delivered")
+        self.receiver.rule("/hook", secret=webhook["secret"], hang=True)
+        self.redeliver(first)
+        failed = self.wait_attempts(first, 2, "failed")
+        self.assertEqual([a["response_body"] for a in failed["attempt_log"]], ["thanks", None])
+        dead = self.wait_attempts(first, 5, "dead_letter")
+        self.assertEqual([a["response_body"] for a in dead["attempt_log"]],
+                         ["thanks", None, None, None, None])
+        self.assertEqual([a["response_headers"] is None for a in dead["attempt_log"]],
+                         [False, True, True, True, True])
+
     def test_before_the_first_attempt(self):
         webhook = self.subscribe()
         self.daemon.patch(webhook, status="paused")

@@ -458,6 +458,34 @@ class RedisAway(ServiceCase):
                 self.assertIn(reply.status, (status, 201 if method == "PUT" else status),
                               reply.body)
 
+    def test_a_redis_that_hangs(self):
+        """Its connection stands, nothing comes: nobody waits longer than two seconds or so."""
+        unknown = "hwt_" + "0" * 64
+        waiting = [self.plain() for _ in range(3)]
+        self.redis.process.send_signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            waiting[0].ask("GET", "/v1/webhooks")
+            waiting[1].ask("GET", "/v1/webhooks", token=unknown)
+            waiting[2].ask("POST", "/v1/events", GOOD)
+            self.assertEqual(self.daemon.call("GET", "/metrics", token=None).status, 200)
+            for connection in waiting:
+                answer = connection.answer()
+                self.assertEqual((answer.status, code_of(answer)), (503, "unavailable"))
+            self.assertLess(time.monotonic() - began, 4)
+            for token in (TOKEN, unknown):
+                began = time.monotonic()
+                self.check_error(self.daemon.call("GET", "/v1/webhooks", token=token), 503,
+                                 "unavailable")
+                self.assertLess(time.monotonic() - began, 1)
+            self.assertEqual(self.daemon.call("GET", "/v1/webhooks", token=None).status, 401)
+        finally:
+            self.redis.process.send_signal(signal.SIGCONT)
+        self.wait_until(lambda: self.daemon.call("GET", "/v1/webhooks").status == 200, 10,
+                        "it is asked again")
+        waiting[0].ask("GET", "/v1/webhooks")  # a whole request was answered: it goes on
+        self.assertEqual(waiting[0].answer().status, 200)
+
     def test_a_redis_that_takes_no_writes(self):
         """Full: what reads goes on, what writes is 503."""
         self.redis.call("CONFIG", "SET", "maxmemory", "1")

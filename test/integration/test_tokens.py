@@ -5,7 +5,7 @@ import hashlib
 import time
 import unittest
 
-from kit.api import SCOPES, TIME, ApiCase, asked, ids_of, pages_down, pages_up
+from kit.api import SCOPES, TIME, ApiCase, Plain, asked, head, ids_of, pages_down, pages_up
 from kit.case import Case, event
 
 BUILT_IN = SCOPES[:4]
@@ -132,6 +132,20 @@ class Issuing(ApiCase):
         self.assertGreaterEqual(time.time(), ends - 0.002)
         self.assertTrue(seen_to_work)
         self.check_error(reply, 401, "unauthorized")
+
+    def test_revoked_while_a_body_comes(self):
+        body = b'{"type":"order.created","payload":1}'
+        issued = self.daemon.expect(201, "POST", "/v1/tokens",
+                                    {"account": "acct_1", "scopes": ["events:write"]})
+        with Plain(self.daemon) as connection:
+            connection.send(head("POST", "/v1/events", ["content-length: %d" % len(body)],
+                                 token=issued["token"]) + body[:-1])
+            self.assertEqual(self.daemon.call("GET", "/v1/event-types",
+                                              token=issued["token"]).status, 200)
+            self.daemon.expect(204, "DELETE", "/v1/tokens/" + issued["id"])
+            connection.send(body[-1:])
+            self.assertEqual(connection.answer().status, 401)
+        self.assertEqual(self.redis.length(), 0)
 
     def test_they_outlive_a_restart(self):
         text = self.daemon.issue("acct_1", "webhooks:manage")

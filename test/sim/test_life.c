@@ -62,6 +62,26 @@ CASE(the_whole_life_of_a_delivery_that_nobody_wants)
     world_close(&world);
 }
 
+/* As after many redeliveries: all the answers together are more than is kept of one delivery. */
+CASE(a_log_that_is_full_ends_no_schedule)
+{
+    static const char head[16000] = { 'x' };
+    static uint64_t delays[99];
+    static const struct hw_retry_rules often = { delays, 99, 0 };
+
+    for (int i = 0; i < 99; i++)
+        delays[i] = 10;
+    world_init(&world, 1, 1, 100, 10, &often);
+    world.answer = always_500;
+    world.response_head = hw_slice(head, sizeof head);
+    struct world_delivery *d = world_accept(&world, 0);
+    world_run_until(&world, 10 * MINUTE);
+    CHECK_INT(d->where, ==, WORLD_DEAD);
+    CHECK_UINT(d->sent, ==, 100);
+    CHECK_UINT(d->attempts, ==, 100);
+    world_close(&world);
+}
+
 CASE(ten_dead_letters_in_a_row_disable_and_what_waits_dies)
 {
     world_init(&world, 1, 2, 100, 4, &rules);

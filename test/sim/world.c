@@ -94,7 +94,8 @@ static void on_answer(struct hw_wheel_entry *entry)
     struct hw_attempt attempt = { .started_ms = now_of(world).wall - (hw_unix_ms)t->answer.after_ms,
                                   .duration_ms = (uint32_t)t->answer.after_ms,
                                   .dns_ms = -1, .connect_ms = -1, .tls_ms = -1, .first_byte_ms = -1,
-                                  .response_code = t->answer.result.status };
+                                  .response_code = t->answer.result.status,
+                                  .response_head = world->response_head };
 
     world->endpoints[r->w].n_open--;
     r->in_flight = false;

@@ -76,6 +76,7 @@ struct world {
     bool must_put;               /* webhooks have changed and the courier does not know it */
     bool wants_pump;
     struct world_answer (*answer)(struct world *world, uint32_t w, uint64_t n, unsigned attempt);
+    struct hw_slice response_head; /* of every answer; borrowed */
     FILE *trace;                 /* NULL: none */
     size_t n_steps;
     size_t n_tasks;              /* deliveries in the courier's memory */

@@ -51,6 +51,7 @@ struct fixture {
     struct hw_backend_place reached;
     struct hw_backend_inspect inspected;
     struct hw_backend_readiness readiness;
+    bool is_silent; /* Redis, where fake_is_silent is asked */
 
     /* Deliveries made again: the last of each that was asked for. */
     struct hw_backend_recover recovered;
@@ -519,6 +520,11 @@ static inline void fake_gauges(void *data, struct hw_backend_gauges *req)
     req->req.result = HW_BACKEND_OK;
 }
 
+static inline bool fake_is_silent(void *data)
+{
+    return ((struct fixture *)data)->is_silent;
+}
+
 static inline void fake_readiness(void *data, struct hw_backend_readiness *out)
 {
     *out = ((struct fixture *)data)->readiness;
@@ -559,6 +565,7 @@ static inline void fixture_prepare(struct fixture *f)
                                       .gauges = fake_gauges,
                                       .catalogue = fake_catalogue,
                                       .tokens = fake_tokens,
+                                      .is_silent = fake_is_silent,
                                       .readiness = fake_readiness };
     f->options = (struct hw_api_options){ .listen = "127.0.0.1:0",
                                           .root_token_hash = hash,

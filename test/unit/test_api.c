@@ -585,6 +585,86 @@ CASE(a_client_that_goes_leaves_its_call_behind)
     fixture_close(&f);
 }
 
+#define GET_WEBHOOKS "GET /v1/webhooks HTTP/1.1\r\nhost: x\r\n" BEARER "\r\n"
+
+static void expect_unavailable(struct client *c)
+{
+    struct response r;
+    client_await(c, &r);
+    check_error(&r, 503, "unavailable", NULL);
+    response_close(&r);
+}
+
+CASE(nobody_waits_for_a_redis_that_hangs)
+{
+    struct fixture f;
+    struct response r;
+    struct client c, by_head;
+    fixture_init(&f);
+    f.holds = true;
+    client_open(&c, &f);
+    client_open(&by_head, &f);
+    client_send(&c, GET_WEBHOOKS);
+    client_send(&by_head, "HEAD /v1/webhooks HTTP/1.1\r\nhost: x\r\n" BEARER "\r\n");
+    AWAIT(&f, f.n_asked == 2);
+    f.is_silent = true;
+    expect_unavailable(&c);
+    AWAIT(&f, client_take(&by_head, &r, true));
+    CHECK_INT(r.status, ==, 503);
+    CHECK_UINT(hw_buf_len(&by_head.in), ==, 0);
+    response_close(&r);
+    /* The connection goes on, and nothing more is asked of it. */
+    client_send(&c, GET_WEBHOOKS);
+    expect_unavailable(&c);
+    CHECK_UINT(f.n_asked, ==, 2);
+    client_send(&c, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+    client_await(&c, &r);
+    CHECK_INT(r.status, ==, 200);
+    response_close(&r);
+    /* What it says in the end is for nobody, and each request was counted once. */
+    f.is_silent = f.holds = false;
+    hw_loop_arm(&f.loop, &f.answer, 0);
+    AWAIT(&f, f.n_asked == 0);
+    client_send(&c, GET_WEBHOOKS);
+    client_await(&c, &r);
+    CHECK_INT(r.status, ==, 200);
+    response_close(&r);
+    request(&f, &r, "GET", "/metrics", NULL);
+    CHECK_CONTAINS(r.body, "{route=\"GET /v1/webhooks\",status=\"503\"} 3\n");
+    CHECK_CONTAINS(r.body, "{route=\"GET /v1/webhooks\",status=\"200\"} 1\n");
+    response_close(&r);
+    client_close(&by_head);
+    client_close(&c);
+    fixture_close(&f);
+}
+
+CASE(nobody_waits_to_be_recognised_by_a_redis_that_hangs)
+{
+    struct fixture f;
+    struct client waiting, late;
+    static const char post[] =
+        "POST /v1/webhooks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer " HW_TOKEN_PREFIX
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\r\n"
+        "content-type: application/json\r\ncontent-length: 30\r\n\r\n{";
+    fixture_init(&f);
+    f.holds = true;
+    client_open(&waiting, &f);
+    client_send(&waiting, post);
+    AWAIT(&f, f.n_asked == 1);
+    f.is_silent = true;
+    expect_unavailable(&waiting);
+    client_close(&waiting);
+    client_open(&late, &f);
+    client_send(&late, post);
+    client_send(&late, "\"url\":\"https://example.com/\"} ");
+    expect_unavailable(&late);
+    CHECK_UINT(f.n_refreshed_tokens, ==, 1);
+    client_close(&late);
+    hw_loop_arm(&f.loop, &f.answer, 0);
+    AWAIT(&f, f.n_asked == 0);
+    fixture_close(&f);
+}
+
 CASE(over_the_limit_the_one_longest_at_rest_goes)
 {
     struct fixture f;

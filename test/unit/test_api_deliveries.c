@@ -167,6 +167,7 @@ CASE(a_delivery_shows_its_log_and_its_request)
             "{\"id\":\"evt_1\",\"type\":\"a.b\",\"timestamp\":\"2026-03-09T12:00:00.000Z\","
             "\"account\":\"acct_1\",\"subject\":\"s\",\"level\":\"user\","
             "\"data\":{\"x\":1,\"raw\":\"hidden\"}}"),
+        .response_of = 2,
         .response_head = HW_SLICE("c: 3\n"),
         .response_body = HW_SLICE("thanks")
     };
@@ -203,6 +204,39 @@ CASE(a_delivery_shows_its_log_and_its_request)
     expect_error(&f, "GET", "/v1/deliveries/dlv_nonsense", NULL, 404, "not_found", NULL);
     hw_id_delivery(1, 6, target + strlen("/v1/deliveries/"));
     expect_error(&f, "GET", target, NULL, 404, "not_found", NULL);
+    hw_buf_close(&log);
+    fixture_close(&f);
+}
+
+/* Delivered, delivered again by hand, and that attempt failed: the answer is the first one's. */
+CASE(a_response_shows_at_the_attempt_that_it_answered)
+{
+    struct fixture f;
+    struct response r;
+    struct hw_buf log;
+    char target[128] = "/v1/deliveries/";
+    struct hw_attempt attempts[] = {
+        { .number = 1, .response_code = 200 },
+        { .number = 2, .failure = HW_FAILURE_CONNECT, .phase = HW_PHASE_CONNECT },
+    };
+    fixture_init(&f);
+    hw_buf_init(&log, 65536);
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(hw_attempt_pack(&log, &attempts[i]), ==, HW_OK);
+    f.inspected = (struct hw_backend_inspect){ .found = a_delivery(1, 5),
+                                               .response_of = 1,
+                                               .response_head = HW_SLICE("c: 3\n"),
+                                               .response_body = HW_SLICE("thanks") };
+    f.inspected.found.history.log = hw_buf_slice(&log);
+    hw_id_delivery(1, 5, target + strlen(target));
+    request(&f, &r, "GET", target, NULL);
+    CHECK_INT(r.status, ==, 200);
+    const json_t *one = json_array_get(at(&r, "attempt_log"), 0);
+    const json_t *two = json_array_get(at(&r, "attempt_log"), 1);
+    CHECK_STR(json_string_value(json_object_get(one, "response_body")), "thanks");
+    CHECK(json_is_null(json_object_get(two, "response_body")));
+    CHECK(json_is_null(json_object_get(two, "response_headers")));
+    response_close(&r);
     hw_buf_close(&log);
     fixture_close(&f);
 }

@@ -440,6 +440,47 @@ CASE(continue_is_said_when_it_is_known_who_asks)
     fixture_close(&f);
 }
 
+/* The body of a request that is let in at its head comes when its token is no more. */
+static void finish_late(struct fixture *f, bool expires)
+{
+    struct response r;
+    struct client c;
+    char text[512];
+    struct hw_token *t = a_token(token_text(1), "a", "webhooks:manage events:read");
+    store_token(f, t);
+    load_tokens(f);
+    snprintf(text, sizeof text,
+             "POST /v1/webhooks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %s\r\n"
+             "expect: 100-continue\r\ncontent-type: application/json\r\n"
+             "content-length: 30\r\n\r\n",
+             token_text(1));
+    client_open(&c, f);
+    client_send(&c, text);
+    client_await(&c, &r);
+    CHECK_INT(r.status, ==, 100);
+    response_close(&r);
+    if (expires)
+        t->expires_ms = 1;
+    else
+        CHECK(forget_token(f, t->id));
+    load_tokens(f);
+    client_send(&c, "{\"url\":\"https://example.com/\"} ");
+    client_await(&c, &r);
+    check_error(&r, 401, "unauthorized", NULL);
+    CHECK_UINT(f->n_webhooks, ==, 0);
+    response_close(&r);
+    client_close(&c);
+}
+
+CASE(a_token_that_ends_while_the_body_comes_opens_nothing)
+{
+    struct fixture f;
+    fixture_init(&f);
+    finish_late(&f, false);
+    finish_late(&f, true);
+    fixture_close(&f);
+}
+
 CASE(pipelined_requests_wait_for_who_asks)
 {
     struct fixture f;
@@ -471,7 +512,7 @@ CASE(a_client_may_go_while_it_is_asked_about)
 {
     struct fixture f;
     struct client c;
-    char text[256];
+    char text[512];
     fixture_prepare(&f);
     f.options.drain_ms = 50;
     fixture_open(&f);

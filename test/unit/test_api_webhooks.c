@@ -154,6 +154,14 @@ static const struct {
     { WITH("\"max_in_flight\":10001"), "max_in_flight" },
     { WITH("\"rate_limit\":-1"), "rate_limit" },
     { WITH("\"rate_limit\":\"5\""), "rate_limit" },
+    /* JSON, but with what jansson does not read. */
+    { WITH("\"rate_limit\":99999999999999999999"), "rate_limit" },
+    { WITH("\"max_in_flight\":1e999,\"name\":\"x\""), "max_in_flight" },
+    { WITH("\"name\":\"a\\u0000b\",\"level\":\"user\""), "name" },
+    { WITH("\"headers\":{\"a\":\"b\\ud800\"},\"name\":\"x\""), "headers" },
+    { "{\"x\\u0000\":1,\"url\":\"https://example.com/\"}", "x\\u0000" },
+    { " [ 99999999999999999999 ]", NULL },
+    { "1e999", NULL },
 };
 
 CASE(each_broken_rule_is_named)

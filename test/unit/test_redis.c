@@ -754,6 +754,79 @@ CASE(our_own_stop_is_not_held_against_redis)
     end(&f);
 }
 
+CASE(silence_is_known_before_it_is_a_loss)
+{
+    struct fixture f;
+    struct ask a;
+
+    begin(&f);
+    redis_server_start(&f.server, NULL);
+    open_unix(&f, 20000);
+    RUN_UNTIL(&f, f.n_up == 1);
+    kill(f.server.pid, SIGSTOP);
+    ask_begin(&a, &f, "PING");
+    CHECK(!hw_redis_is_silent(f.redis));
+    RUN_UNTIL(&f, hw_redis_is_silent(f.redis));
+    CHECK_INT(a.n_answers, ==, 0);
+    CHECK_INT(f.n_down, ==, 0);
+    kill(f.server.pid, SIGCONT);
+    ask_end(&a);
+    CHECK_INT(a.trouble, ==, HW_REDIS_FINE);
+    CHECK(!hw_redis_is_silent(f.redis));
+    /* And once more, until it is lost: what is down is not silent. */
+    kill(f.server.pid, SIGSTOP);
+    ask_begin(&a, &f, "PING");
+    RUN_UNTIL(&f, hw_redis_is_silent(f.redis));
+    kill(f.server.pid, SIGKILL);
+    ask_end(&a);
+    CHECK_INT(a.trouble, ==, HW_REDIS_GONE);
+    CHECK(!hw_redis_is_silent(f.redis));
+    end(&f);
+}
+
+CASE(a_server_with_nothing_to_say_is_not_silent)
+{
+    struct fixture f;
+    struct ask blocked;
+
+    begin(&f);
+    redis_server_start(&f.server, NULL);
+    open_unix(&f, 20000);
+    RUN_UNTIL(&f, f.n_up == 1);
+    CHECK_STR(ask(&f, "PING")->text, "PONG");
+    run_for(&f, 1800); /* nothing was asked */
+    CHECK(!hw_redis_is_silent(f.redis));
+    ask_init(&blocked, &f);
+    blocked.req.wants_no_timeout = true;
+    ask_words(&blocked, "BLPOP nothing 2");
+    ask_send(&blocked);
+    run_for(&f, 1800);
+    CHECK(!hw_redis_is_silent(f.redis));
+    ask_end(&blocked);
+    end(&f);
+}
+
+/* We were stopped ourselves: the answer is there, unread. */
+CASE(our_own_stop_is_not_its_silence)
+{
+    struct fixture f;
+    struct ask a;
+
+    begin(&f);
+    redis_server_start(&f.server, NULL);
+    open_unix(&f, 20000);
+    RUN_UNTIL(&f, f.n_up == 1);
+    ask_begin(&a, &f, "PING");
+    uv_run(&f.uv, UV_RUN_NOWAIT);
+    nanosleep(&(struct timespec){ .tv_sec = 1, .tv_nsec = 800000000 }, NULL);
+    RUN_UNTIL(&f, a.n_answers == 1 || hw_redis_is_silent(f.redis));
+    CHECK_INT(a.n_answers, ==, 1);
+    ask_end(&a);
+    run_for(&f, 300);
+    CHECK(!hw_redis_is_silent(f.redis));
+    end(&f);
+}
+
 CASE(a_reply_of_many_pieces)
 {
     struct fixture f;

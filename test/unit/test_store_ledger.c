@@ -349,6 +349,31 @@ CASE(delivered_at_once)
     end(&w, &n);
 }
 
+CASE(an_old_one_that_comes_late_leaves_the_response_of_a_newer_one)
+{
+    struct world w;
+    struct node n;
+    struct hw_delivery_key key = { 7, 1 };
+    static struct taking t;
+
+    begin(&w, &n);
+    node_deliveries(&n, 7, 101, false);
+    struct hw_settle_what first = parked_what(7, 1, 0);
+    CHECK_INT(node_settle(&n, &first), ==, HW_SETTLED);
+    struct hw_settle_what newer = what_of(HW_SETTLE_DELIVERED, 7, 101, 0);
+    newer.response = HW_SLICE("newer");
+    CHECK_INT(node_settle(&n, &newer), ==, HW_SETTLED);
+    taking_begin(&t);
+    CHECK_INT(hw_ledger_claim(n.ledger, &t.take, &key, 1, INT64_MAX, on_taking_done), ==, HW_OK);
+    taking_wait(&n, &t);
+    struct hw_settle_what late = what_of(HW_SETTLE_DELIVERED, 7, 1, 1);
+    late.was_parked = true;
+    late.response = HW_SLICE("late");
+    CHECK_INT(node_settle(&n, &late), ==, HW_SETTLED);
+    CHECK_STR(cli_text(&w, "HGET " T "resp:7 1"), "101 newer");
+    end(&w, &n);
+}
+
 CASE(history_is_bounded)
 {
     struct world w;
@@ -709,6 +734,28 @@ CASE(refill_takes_the_oldest)
     end(&w, &n);
 }
 
+CASE(a_surplus_is_taken_once)
+{
+    struct world w;
+    struct node n;
+    static struct taking t;
+
+    begin(&w, &n);
+    node_deliveries(&n, 7, 8, true);
+    taking_begin(&t);
+    CHECK_INT(hw_ledger_take_surplus(n.ledger, &t.take, 7, 5, 10, on_taking_done), ==, HW_OK);
+    taking_wait(&n, &t);
+    CHECK_INT(t.n_items, ==, 3);
+    CHECK_INT(t.n_left, ==, 5);
+    CHECK_UINT(t.items[0].n, ==, 1);
+    taking_begin(&t); /* another instance thought so too */
+    CHECK_INT(hw_ledger_take_surplus(n.ledger, &t.take, 7, 5, 10, on_taking_done), ==, HW_OK);
+    taking_wait(&n, &t);
+    CHECK_INT(t.n_items, ==, 0);
+    CHECK_INT(t.n_left, ==, 5);
+    end(&w, &n);
+}
+
 CASE(refill_bounds_the_bytes)
 {
     enum { BYTES = 300000 };
@@ -755,6 +802,14 @@ CASE(take_parked_takes_what_is_not_due)
         &t); /* one of them is being attempted: its state is there, but it is not parked */
     CHECK_INT(hw_ledger_claim(n.ledger, &t.take, &key, 1, INT64_MAX, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
+    /* Made active again while they were being written off: the rest keeps its time. */
+    (void)cli_int(&w, "HSET " T "wh:7 st active");
+    taking_begin(&t);
+    CHECK_INT(hw_ledger_take_parked(n.ledger, &t.take, 7, 10, on_taking_done), ==, HW_OK);
+    taking_wait(&n, &t);
+    CHECK_INT(t.n_items, ==, 0);
+    CHECK_INT(t.n_left, ==, 0);
+    (void)cli_int(&w, "HSET " T "wh:7 st disabled");
     taking_begin(&t);
     CHECK_INT(hw_ledger_take_parked(n.ledger, &t.take, 7, 10, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);

@@ -152,11 +152,32 @@ CASE(create_find_delete)
     CHECK_INT(create(&n, "other", "wh_5", &number), ==, HW_REGISTRY_DONE);
     CHECK_INT(count(&n, HW_WEBHOOK_ACTIVE), ==, 4);
 
+    (void)cli_int(&w, "HSET " T "seq 2 1"); /* it has had a delivery */
     CHECK_INT(delete_one(&n, find(&n, "wh_2")), ==, HW_REGISTRY_DONE);
     CHECK_INT(find(&n, "wh_2")->standing.status, ==, HW_WEBHOOK_DELETED);
     CHECK_INT(delete_one(&n, find(&n, "wh_2")), ==, HW_REGISTRY_NOT_FOUND);
     CHECK_INT(create(&n, "acct", "wh_6", &number), ==, HW_REGISTRY_DONE);
     CHECK_INT(number, ==, 5); /* numbers are never used again */
+    end(&w, &n);
+}
+
+CASE(without_a_delivery_nothing_is_left)
+{
+    struct world w;
+    struct node n;
+    struct hw_webhook *gone;
+    uint32_t number;
+
+    begin(&w, &n);
+    CHECK_INT(create(&n, "acct", "wh_1", &number), ==, HW_REGISTRY_DONE);
+    gone = hw_webhook_hold(find(&n, "wh_1"));
+    CHECK_INT(delete_one(&n, gone), ==, HW_REGISTRY_DONE);
+    CHECK_NULL(find(&n, "wh_1"));
+    CHECK_INT(delete_one(&n, gone), ==, HW_REGISTRY_NOT_FOUND);
+    CHECK_INT(cli_int(&w, "EXISTS " T "wh:1 " T "acct:acct " T "acctd:acct " T "tombs " T "whid"),
+              ==, 0);
+    CHECK_STR(cli_text(&w, "HGET " T "regv acct"), "2");
+    hw_webhook_release(gone);
     end(&w, &n);
 }
 
@@ -326,6 +347,7 @@ CASE(a_change_of_what_is_another_by_now_is_stale)
     one = renamed(&a, "wh_2", "two");
     CHECK_INT(refresh(&b, "acct"), ==, HW_REGISTRY_DONE);
     CHECK_STR(find(&b, "wh_1")->name, "one");
+    (void)cli_int(&w, "HSET " T "seq 1 1"); /* so that it leaves a tombstone */
     CHECK_INT(delete_one(&b, find(&b, "wh_1")), ==, HW_REGISTRY_DONE);
     CHECK_INT(update(&a, one, HW_WEBHOOK_ACTIVE), ==, HW_REGISTRY_DONE);
     hw_webhook_release(other);

@@ -77,13 +77,18 @@ static enum hw_replay_result replay_overdue(struct node *n, unsigned rate_per_s)
     return answer(n);
 }
 
-static enum hw_replay_result plant(struct node *n)
+static enum hw_replay_result plant_where(struct node *n, bool has_room)
 {
     ask();
-    CHECK_INT(
-        hw_replay_plant(&n->store, &replay, W, HW_SLICE("acct"), HW_SLICE(RECORD), on_done),
-        ==, HW_OK);
+    CHECK_INT(hw_replay_plant(&n->store, &replay, W, HW_SLICE("acct"), HW_SLICE(RECORD),
+                              has_room, on_done),
+              ==, HW_OK);
     return answer(n);
+}
+
+static enum hw_replay_result plant(struct node *n)
+{
+    return plant_where(n, true);
 }
 
 /* ---- fixture ---- */
@@ -898,6 +903,19 @@ CASE(a_planted_one_is_ours_and_can_be_loaded)
     check_places(&n);
     node_deliveries(&n, W, 1, false); /* those that are accepted go on from there */
     CHECK_UINT(owned_by(&n, 5).stamp_us, >, stamp_us);
+    end(&w, &n);
+}
+
+CASE(planted_without_room_it_waits)
+{
+    struct world w;
+    struct node n;
+
+    begin(&w, &n);
+    CHECK_INT(plant_where(&n, false), ==, HW_REPLAY_DONE);
+    CHECK_UINT(told.n_waiting, ==, 1);
+    CHECK(!is_owned(&n, 1));
+    check_places(&n);
     end(&w, &n);
 }
 

@@ -161,13 +161,23 @@ static void on_give_up(struct hw_wheel_entry *e)
     CHECK_FAIL("waited for 20 s");
 }
 
+/* It may become true at the end of a turn, before the loop goes to sleep: a tick wakes it. */
+static void on_tick(struct hw_wheel_entry *e)
+{
+    (void)e;
+}
+
 #define AWAIT(w, condition)                                                                   \
     do {                                                                                      \
-        struct hw_wheel_entry give_up;                                                        \
+        struct hw_wheel_entry give_up, tick;                                                  \
         hw_wheel_entry_init(&give_up, on_give_up);                                            \
+        hw_wheel_entry_init(&tick, on_tick);                                                  \
         hw_loop_arm(&(w)->loop, &give_up, 20000);                                             \
-        while (!(condition))                                                                  \
+        while (!(condition)) {                                                                \
+            hw_loop_arm(&(w)->loop, &tick, 20);                                               \
             uv_run(&(w)->uv, UV_RUN_ONCE);                                                    \
+        }                                                                                     \
+        hw_loop_cancel(&(w)->loop, &tick);                                                    \
         hw_loop_cancel(&(w)->loop, &give_up);                                                 \
     } while (0)
 
