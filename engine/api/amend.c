@@ -188,7 +188,7 @@ static bool read_members(struct hw_webhook *draft, json_t *object, json_int_t *o
                 return false;
         } else {
             return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, name,
-                                  "There is no such member.");
+                                  "There is no such member here; leave it out.");
         }
     }
     return true;

@@ -210,8 +210,9 @@ struct hw_backend_inspect {
     struct hw_backend_delivery found;
     const struct hw_webhook *webhook; /* its configuration now (a tombstone's too); NULL: gone */
     struct hw_slice record;           /* the event's record; empty: no longer kept */
-    struct hw_slice response_head;    /* of the newest attempt where the log does not have */
-    struct hw_slice response_body;    /*   it (a delivered one); empty: not kept */
+    unsigned response_of;             /* number of the attempt (a delivered one) whose response */
+    struct hw_slice response_head;    /*   is not in the log but here; 0: of none */
+    struct hw_slice response_body;
 };
 
 struct hw_backend_gauges {
@@ -250,6 +251,9 @@ struct hw_backend {
     /* At once, from memory, as of half a second ago at most; borrowed until the next turn. */
     const struct hw_catalogue *(*catalogue)(void *data);
     const struct hw_token_book *(*tokens)(void *data);
+    /* Redis hangs (what it was asked has no answer for a second or two, and nothing new will get
+     * one soon), or the catalogue was not read from it yet since the start. */
+    bool (*is_out_of_reach)(void *data);
     void (*readiness)(void *data, struct hw_backend_readiness *out);
 };
 

@@ -3,12 +3,12 @@
  *   the problem
  * a token that is not known here: the backend is asked to look again, once; only then more of
  *   the body is read than of one that is refused
- * run: the problem is answered; or, with an Idempotency-Key, what is kept under it; or the
- *   handler runs
+ * run: the problem is answered, one that came up while the body arrived too; or, with an
+ *   Idempotency-Key, what is kept under it; or the handler runs
  * answer: count, hand the bytes to the session if it is still there, free
  *
- * Redis away: 503 for the unknown token and for the key.  The client gone before the handler
- * ran: dropped, nothing has been done.
+ * Redis away or silent: 503 for the unknown token, for the key, and for whatever asks it.  The
+ * client gone before the handler ran: dropped, nothing has been done.
  */
 #include "api/call.h"
 
@@ -18,8 +18,9 @@
 #include "api/shared.h"
 #include "hookwheel/alloc.h"
 
-/* The largest answer: a page of deliveries, or one delivery with an event of 1 MiB. */
-enum { ANSWER_MAX = 16 * 1024 * 1024 };
+/* The largest answer: one delivery with the largest payload there can be, 16 MiB, of which each
+ * byte may be a quote that is written as two. */
+enum { ANSWER_MAX = 40 * 1024 * 1024 };
 
 static void run_once(struct hw_call *call);
 
@@ -90,6 +91,10 @@ static void look_at_caller(struct hw_call *call)
         call->problem = p;
     else
         call->problem = (struct hw_problem){ 0 };
+    if (call->is_stranger && backend->is_out_of_reach(backend->data)) {
+        call->is_stranger = false; /* who could tell does not */
+        result_problem(call, HW_BACKEND_UNAVAILABLE, "token", &call->problem);
+    }
 }
 
 static struct hw_call *call_begin(struct hw_session *session, struct hw_api *api)
@@ -113,6 +118,23 @@ struct hw_call *hw_call_refused(struct hw_session *session, struct hw_api *api,
     if (call != NULL)
         call->problem = *problem;
     return call;
+}
+
+struct hw_call *hw_call_let_go(struct hw_call *call)
+{
+    struct hw_problem p;
+    struct hw_call *stand_in;
+
+    hw_problem_set(&p, HW_PROBLEM_UNAVAILABLE, NULL,
+                   "Redis does not answer; what was asked for may still be done.  Try again.");
+    stand_in = hw_call_refused(call->session, call->api, &p);
+    if (stand_in != NULL) {
+        stand_in->is_head = call->is_head;
+        stand_in->match.route = call->match.route;
+    }
+    call->session = NULL;
+    call->is_counted = true;
+    return stand_in;
 }
 
 struct hw_call *hw_call_new(struct hw_session *session, struct hw_api *api, enum hw_door door,
@@ -180,7 +202,8 @@ static void answer(struct hw_call *call, const struct hw_reply *reply)
     struct hw_session *session = call->session;
     bool is_head = call->is_head;
 
-    hw_route_counts_add(&call->api->requests, row_of(call), reply->status);
+    if (!call->is_counted)
+        hw_route_counts_add(&call->api->requests, row_of(call), reply->status);
     hw_once_end(&call->once); /* first: the next request may come up behind this answer */
     /* The call is freed behind the session's copy of the bytes: they may be the backend's. */
     call->session = NULL;
@@ -197,10 +220,25 @@ static void answer_options(struct hw_call *call)
     answer(call, &(struct hw_reply){ .status = 204, .fields = fields });
 }
 
+/* The body may have taken its time: is what let it in at its head still so? */
+static void look_again(struct hw_call *call)
+{
+    struct hw_api *api = call->api;
+    const struct hw_backend *backend = api->options.backend;
+
+    if (!hw_caller_check(&call->caller, backend->tokens(backend->data),
+                         hw_loop_unix(api->loop), &call->problem))
+        return;
+    if (call->match.route->scope != HW_SCOPE_OPEN && backend->is_out_of_reach(backend->data))
+        result_problem(call, HW_BACKEND_UNAVAILABLE, "answer", &call->problem);
+}
+
 void hw_call_run(struct hw_call *call)
 {
     const struct hw_route *route = call->match.route;
 
+    if (call->problem.code == HW_PROBLEM_NONE && route != NULL)
+        look_again(call);
     if (call->problem.code != HW_PROBLEM_NONE)
         hw_call_refuse(call, &call->problem);
     else if (route == NULL)

@@ -31,6 +31,7 @@ struct hw_call {
     struct hw_caller caller;
     struct hw_problem problem; /* why it is not let in; code HW_PROBLEM_NONE: it is */
     bool is_head;
+    bool is_counted;               /* its request was answered without it */
     bool is_stranger;              /* its token is not known here: hw_call_ask_who */
     struct hw_slice authorization; /* until the body is read */
     struct hw_slice content_type;  /* until the handler returns */
@@ -84,6 +85,10 @@ HW_MUST_USE struct hw_call *hw_call_refused(struct hw_session *session, struct h
  * Then the session is told (hw_session_go_ahead), and what was found is in `problem`; where
  * the client has gone meanwhile, the call is dropped. */
 void hw_call_ask_who(struct hw_call *call);
+
+/* Redis hangs, and the client shall not wait: what answers in its place, a refusal.  The call
+ * itself goes on without a client.  NULL: out of memory. */
+HW_MUST_USE struct hw_call *hw_call_let_go(struct hw_call *call);
 
 /* The whole request is there: run the handler, or refuse. */
 void hw_call_run(struct hw_call *call);

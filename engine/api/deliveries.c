@@ -92,7 +92,7 @@ static json_t *log_json(const struct hw_backend_inspect *found)
     struct hw_attempt a;
 
     while (hw_attempt_next(&log, &a)) {
-        if (log.len == 0 && a.response_head.len == 0 && a.response_body.len == 0) {
+        if (a.number == found->response_of && a.failure == HW_FAILURE_NONE) {
             a.response_head = found->response_head;
             a.response_body = found->response_body;
         }

@@ -142,9 +142,10 @@ static bool read_member(struct reading *r, const struct hw_json_member *m,
     while (which < MEMBERS && !hw_json_name_is(m->name, member_names[which]))
         which++;
     if (which == MEMBERS)
-        return refuse(r, m->name, "There is no such member.");
+        return refuse(r, m->name, "There is no such member here; leave it out.");
     if ((*seen & 1u << which) != 0)
-        return refuse(r, hw_slice_str(member_names[which]), "The member is given twice.");
+        return refuse(r, hw_slice_str(member_names[which]),
+                      "The member is given twice; give it once.");
     *seen |= 1u << which;
     if (which == PAYLOAD)
         given[which] = m->value;
@@ -161,7 +162,8 @@ static bool settle_account(struct reading *r, struct hw_slice *account)
     if (own == NULL)
         return true;
     if (account->data != NULL && !hw_slice_is(*account, own))
-        return refuse(r, HW_SLICE("account"), "The token is bound to another account.");
+        return refuse(r, HW_SLICE("account"),
+                      "The token is bound to another account; leave account out.");
     *account = hw_slice_str(own);
     return true;
 }
@@ -228,8 +230,8 @@ static bool is_alone(struct reading *r, struct hw_slice left)
     if (!hw_json_next_member(&left, &member))
         return true;
     if (hw_json_name_is(member.name, "events"))
-        return refuse_events(r, "The member is given twice.");
-    return refuse(r, member.name, "There is no such member beside events.");
+        return refuse_events(r, "The member is given twice; give it once.");
+    return refuse(r, member.name, "There is no such member beside events; leave it out.");
 }
 
 static bool read_batch(struct reading *r, struct hw_slice events)

@@ -49,15 +49,56 @@ static bool refuse_repeated(struct hw_slice body, size_t end, struct hw_problem 
            (body.data[from - 1] != '"' || (from > 1 && body.data[from - 2] == '\\')))
         from--;
     snprintf(name, sizeof name, "%.*s", (int)(end - 1 - from), body.data + from);
-    return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, name, "The member is given twice.");
+    return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, name,
+                          "The member is given twice; give it once.");
+}
+
+/* The name, as it stands, of the member that this place in the body belongs to. */
+static void find_member_at(struct hw_slice body, size_t at, char *name, size_t size)
+{
+    struct hw_slice left = body;
+    struct hw_json_member member;
+
+    name[0] = '\0';
+    while (body.len - left.len < at && hw_json_next_member(&left, &member))
+        snprintf(name, size, "%.*s", HW_SLICE_FMT(member.name));
+}
+
+static bool refuse_kind(struct hw_problem *p)
+{
+    return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, NULL,
+                          "The body is not a JSON object; send one.");
+}
+
+/* Good JSON, but with a value that nothing here takes and jansson does not read. */
+static bool refuse_value(struct hw_slice body, const json_error_t *error, struct hw_problem *p)
+{
+    char name[sizeof p->field];
+
+    find_member_at(body, (size_t)error->position, name, sizeof name);
+    if (name[0] == '\0')
+        return refuse_kind(p);
+    switch (json_error_code(error)) {
+    case json_error_numeric_overflow:
+        return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, name,
+                              "The number is larger than any that is taken here.");
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, name,
+                              "There is a \\u0000 in it; leave it out.");
+    default:
+        return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, name,
+                              "There is an escape in it that stands for no character.");
+    }
 }
 
 json_t *hw_form_object(struct hw_slice body, struct hw_problem *p)
 {
+    enum hw_entry_reason reason = hw_json_check(body, HW_JSON_DEPTH_MAX);
     json_error_t error;
     json_t *object;
 
-    if (hw_json_check(body, HW_JSON_DEPTH_MAX) == HW_ENTRY_TOO_DEEP) {
+    if (reason == HW_ENTRY_TOO_DEEP) {
         hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, NULL,
                        "The body is nested more than %d levels deep.", HW_JSON_DEPTH_MAX);
         return NULL;
@@ -66,11 +107,13 @@ json_t *hw_form_object(struct hw_slice body, struct hw_problem *p)
     if (json_is_object(object))
         return object;
     if (object != NULL)
-        hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, NULL, "The body is not a JSON object.");
+        refuse_kind(p);
     else if (json_error_code(&error) == json_error_duplicate_key)
         refuse_repeated(body, (size_t)error.position, p);
     else if (json_error_code(&error) == json_error_out_of_memory)
         no_memory(p);
+    else if (reason == HW_ENTRY_GOOD)
+        refuse_value(body, &error, p);
     else
         hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, NULL,
                        "The body is not valid JSON: %s (line %d, column %d).", error.text,
@@ -89,7 +132,8 @@ static bool read_account(struct form *f, json_t *value)
     if (!hw_entry_account_is_valid(text))
         return REFUSE(f, "account", "account is 1 to 64 letters, digits, _ or -.");
     if (own != NULL && !hw_slice_is(text, own))
-        return REFUSE(f, "account", "The token is bound to another account.");
+        return REFUSE(f, "account",
+                      "The token is bound to another account; leave account out.");
     return done(f, hw_webhook_set_text(&f->wh->account, text));
 }
 
@@ -391,7 +435,7 @@ static bool read_members(struct form *f, json_t *object, bool is_new)
         member_reader read = member == NULL ? NULL : is_new ? member->create : member->amend;
 
         if (read == NULL)
-            return REFUSE(f, name, "There is no such member.");
+            return REFUSE(f, name, "There is no such member here; leave it out.");
         if (json_is_null(value) && member->clear != NULL)
             member->clear(f->wh);
         else if (!read(f, value))

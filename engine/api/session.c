@@ -11,7 +11,8 @@
  * answered with connection: close, then what still comes is thrown away for a while, because
  * closing on unread bytes would reset the connection and take the answer with it.
  * A client that is slow to send, slow to take its answer or silent too long: cut off.
- * A client that goes while its call runs or asks: the call is told to forget it.
+ * A client that goes while its call runs or asks: the call is told to forget it.  A Redis that
+ * hangs meanwhile: the client is told so, and the call is left to itself.
  */
 #include "api/session.h"
 
@@ -29,7 +30,8 @@ enum {
     UNWANTED_BODY_MAX = 64 * 1024, /* of a request that is refused or has no use for one */
     KEEP_MAX = 16 * 1024,          /* of `ahead`, between requests */
     BODIES_MAX = 64 * 1024 * 1024, /* of all sessions together */
-    LINGER_MS = 2000
+    LINGER_MS = 2000,
+    LOOK_MS = 250 /* while it waits for the backend: how often it looks whether it may hope */
 };
 
 enum hw_session_state {
@@ -86,6 +88,7 @@ static void session_move(struct hw_session *s, enum hw_session_state next)
     case HW_SESSION_ASKING:
     case HW_SESSION_RUNNING:
         hw_list_push_back(&api->busy, &s->link);
+        limit_ms = LOOK_MS;
         break;
     case HW_SESSION_CLOSED:
         break;
@@ -94,11 +97,6 @@ static void session_move(struct hw_session *s, enum hw_session_state next)
         hw_loop_arm(api->loop, &s->deadline, limit_ms);
     else
         hw_loop_cancel(api->loop, &s->deadline);
-}
-
-static void on_deadline(struct hw_wheel_entry *e)
-{
-    session_close(HW_CONTAINER_OF(e, struct hw_session, deadline));
 }
 
 /* Its body has grown, or is gone. */
@@ -164,6 +162,31 @@ static void session_run_at_once(struct hw_session *s)
 {
     s->is_last = s->is_unclear = true;
     session_run(s);
+}
+
+/* Redis hangs: no more waiting.  Behind the head there may be a body that was not read. */
+static void session_wait_no_longer(struct hw_session *s)
+{
+    s->call = hw_call_let_go(s->call);
+    if (s->call == NULL)
+        session_close(s);
+    else if (s->state == HW_SESSION_ASKING)
+        session_run_at_once(s);
+    else
+        session_run(s);
+}
+
+static void on_deadline(struct hw_wheel_entry *e)
+{
+    struct hw_session *s = HW_CONTAINER_OF(e, struct hw_session, deadline);
+    const struct hw_backend *backend = s->api->options.backend;
+
+    if (!waits_for_backend(s))
+        session_close(s);
+    else if (backend->is_out_of_reach(backend->data))
+        session_wait_no_longer(s);
+    else
+        hw_loop_arm(s->api->loop, &s->deadline, LOOK_MS);
 }
 
 static size_t body_limit(const struct hw_call *call)

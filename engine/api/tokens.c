@@ -96,10 +96,18 @@ static bool may_ask_now(const struct hw_caller *caller, unsigned rate_per_s, hw_
     return false;
 }
 
-static bool has_expired(const struct hw_caller *caller, hw_unix_ms now)
+static bool is_in_time(const struct hw_caller *caller, hw_unix_ms now, struct hw_problem *p)
 {
-    return !caller->is_root && caller->token->expires_ms != 0 &&
-           caller->token->expires_ms <= now;
+    if (caller->is_root || caller->token->expires_ms == 0 || caller->token->expires_ms > now)
+        return true;
+    return hw_problem_set(p, HW_PROBLEM_UNAUTHORIZED, NULL,
+                          "The token has expired; have a new one issued.");
+}
+
+static bool refuse_unknown(struct hw_problem *p)
+{
+    return hw_problem_set(p, HW_PROBLEM_UNAUTHORIZED, NULL,
+                          "The token is not known; check it, or have a new one issued.");
 }
 
 enum hw_admission hw_tokens_check(const struct hw_tokens *tokens,
@@ -119,19 +127,26 @@ enum hw_admission hw_tokens_check(const struct hw_tokens *tokens,
                        "A token is needed: send Authorization: Bearer <token>.");
         return HW_REFUSED;
     }
-    hw_problem_set(p, HW_PROBLEM_UNAUTHORIZED, NULL,
-                   "The token is not known; check it, or have a new one issued.");
+    refuse_unknown(p);
     if (token.len <= TOKEN_MAX)
         admission = identify(tokens, book, token, caller);
     if (admission != HW_ADMITTED)
         return admission;
-    if (has_expired(caller, now))
-        hw_problem_set(p, HW_PROBLEM_UNAUTHORIZED, NULL,
-                       "The token has expired; have a new one issued.");
-    else if (may_ask_now(caller, rate_per_s, mono, p) && has_power(caller, needed, p))
+    if (is_in_time(caller, now, p) && may_ask_now(caller, rate_per_s, mono, p) &&
+        has_power(caller, needed, p))
         return HW_ADMITTED;
     hw_caller_close(caller);
     return HW_REFUSED;
+}
+
+bool hw_caller_check(const struct hw_caller *caller, const struct hw_token_book *book,
+                     hw_unix_ms now, struct hw_problem *p)
+{
+    if (caller->token == NULL)
+        return true;
+    if (hw_token_book_find(book, caller->token->hash) == NULL)
+        return refuse_unknown(p);
+    return is_in_time(caller, now, p);
 }
 
 /* --- what may be read -------------------------------------------------------------- */

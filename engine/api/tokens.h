@@ -53,6 +53,11 @@ HW_MUST_USE enum hw_admission hw_tokens_check(const struct hw_tokens *tokens,
                                               hw_unix_ms now, hw_mono_ms mono,
                                               struct hw_caller *caller, struct hw_problem *p);
 
+/* Once more, later: is its token still in the book, and in time?  false: *p, unauthorized. */
+HW_MUST_USE bool hw_caller_check(const struct hw_caller *caller,
+                                 const struct hw_token_book *book, hw_unix_ms now,
+                                 struct hw_problem *p);
+
 /* May the caller read events of that type?  `missing` (may be NULL) as in catalogue.h. */
 bool hw_caller_may_read(const struct hw_caller *caller, const struct hw_catalogue *catalogue,
                         struct hw_slice type, const char **missing);

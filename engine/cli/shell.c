@@ -1,5 +1,6 @@
 #include "cli/shell.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -98,9 +99,12 @@ int hw_shell_close(struct hw_shell *s, int exit_code)
 {
     hw_fetch_close(&s->fetch);
     hw_buf_close(&s->target);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return exit_code == 0 ? 1 : exit_code;
-    return exit_code;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return exit_code;
+    if (errno != EPIPE) /* a reader that has seen enough is no news */
+        fprintf(stderr, "hookwheel %s: not everything could be written: %s\n",
+                s->family->name, strerror(errno));
+    return exit_code == 0 ? 1 : exit_code;
 }
 
 /* --- errors ------------------------------------------------------------------------ */
@@ -279,6 +283,8 @@ void hw_shell_print_json(struct hw_shell *s)
 {
     struct hw_slice body = hw_buf_slice(&s->fetch.response.body);
 
+    if (body.len > 0 && body.data[body.len - 1] == '\n')
+        body.len--;
     if (body.len == 0)
         return;
     if (s->screen.is_terminal)

@@ -18,6 +18,7 @@ enum {
     MARKS_MAX = 3,                   /* found so often: poison */
     SUBJECT_MAX = 512,
     LOG_MAX = 1 << 20,
+    LOG_ATTEMPT_MAX = 32 << 10, /* of one: head and first part of the body of its response */
     STATE_MAX = 2 << 20
 };
 
@@ -417,13 +418,27 @@ static void count_attempt(struct hw_courier *c, const struct hw_delivery *d,
                                                   : 0);
 }
 
+/* One attempt more must fit.  One that is redelivered again and again loses its oldest. */
+static void make_room_in_log(struct hw_buf *log)
+{
+    struct hw_slice kept = hw_buf_slice(log);
+    struct hw_attempt oldest;
+
+    while (kept.len > LOG_MAX - LOG_ATTEMPT_MAX)
+        if (!hw_attempt_next(&kept, &oldest))
+            kept = hw_slice(NULL, 0); /* nobody can read it */
+    hw_buf_consume(log, hw_buf_len(log) - kept.len);
+}
+
 /* The log, the packed state and, of a success, the response apart.  On failure the log is as it
  * was: the attempt that is made instead has the same number. */
 static enum hw_status write_down(struct hw_delivery *d, struct hw_attempt *attempt, hw_unix_ms now)
 {
-    size_t log_bytes = hw_buf_len(&d->log);
+    size_t log_bytes;
     enum hw_status status = HW_OK;
 
+    make_room_in_log(&d->log);
+    log_bytes = hw_buf_len(&d->log);
     if (d->verdict.kind == HW_VERDICT_DELIVERED) {
         if (attempt->response_head.len + attempt->response_body.len > 0)
             status = hw_attempt_pack(&d->response, attempt);

@@ -147,6 +147,7 @@ static void on_inspected(struct hw_archive_get *get, enum hw_redis_trouble troub
     inspect->record = one->record;
     response = one->response;
     if (response.len > 0 && hw_attempt_next(&response, &attempt)) {
+        inspect->response_of = attempt.number;
         inspect->response_head = attempt.response_head;
         inspect->response_body = attempt.response_body;
     }
@@ -181,6 +182,7 @@ void hw_ask_inspect(void *data, struct hw_backend_inspect *inspect)
 
     if (q == NULL)
         return;
+    inspect->response_of = 0;
     inspect->response_head = inspect->response_body = hw_slice(NULL, 0);
     struct hw_webhook *wh = hw_subscriptions_find(hw_backing_subscriptions(q->backing), inspect->w);
     if (hw_question_refresh(q, wh, NULL, inspect->w, on_found_to_inspect) != HW_OK)

@@ -104,6 +104,15 @@ static enum hw_status write_test(struct hw_buf *out, const struct hw_webhook *wh
     return hw_record_write(out, &e);
 }
 
+/* As for an event that comes by the stream: what memory has no room for waits in Redis. */
+static bool has_room(const struct hw_question *q)
+{
+    const struct hw_dispatch *dispatch = &q->backing->keeper->courier->dispatch;
+    const struct hw_endpoint *e = hw_dispatch_find(dispatch, q->webhook->w);
+
+    return e == NULL || hw_endpoint_room(e) > 0;
+}
+
 static enum hw_backend_result plant(struct hw_question *q)
 {
     struct hw_webhook *wh = q->webhook;
@@ -114,7 +123,8 @@ static enum hw_backend_result plant(struct hw_question *q)
     status = write_test(&record, wh, hw_loop_unix(q->backing->loop));
     if (status == HW_OK)
         status = hw_replay_plant(q->backing->store, &q->replay, wh->w,
-                                 hw_slice_str(wh->account), hw_buf_slice(&record), on_planted);
+                                 hw_slice_str(wh->account), hw_buf_slice(&record), has_room(q),
+                                 on_planted);
     hw_buf_close(&record);
     return status == HW_OK ? HW_BACKEND_OK : send_result(status);
 }

@@ -58,6 +58,13 @@ static void backing_readiness(void *data, struct hw_backend_readiness *out)
     b->readiness(b->data, out);
 }
 
+static bool backing_is_out_of_reach(void *data)
+{
+    const struct hw_backing *b = data;
+
+    return !hw_registry_is_loaded(b->registry) || hw_redis_is_silent(b->store->work);
+}
+
 static void on_later(struct hw_wheel_entry *entry)
 {
     hw_questions_tell(HW_CONTAINER_OF(entry, struct hw_backing, later));
@@ -88,6 +95,7 @@ void hw_backing_init(struct hw_backing *b)
         .catalogue = hw_ask_catalogue,
         .tokens = hw_ask_tokens,
         .gauges = backing_gauges,
+        .is_out_of_reach = backing_is_out_of_reach,
         .readiness = backing_readiness,
     };
     hw_list_init(&b->known);

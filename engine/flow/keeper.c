@@ -88,24 +88,27 @@ static void on_refilled(struct hw_take *t, enum hw_redis_trouble trouble,
         bound_backlog(k, w, n_left);
 }
 
-static bool ask_refill(struct hw_keeper *k, uint32_t w, size_t n, enum hw_failure write_off)
+static struct hw_errand *new_refill(struct hw_keeper *k, uint32_t w, enum hw_failure write_off)
 {
     struct hw_errand *e = hw_errand_may_ask(k) ? hw_errand_new(k) : NULL;
 
-    if (e == NULL)
-        return false;
-    e->w = w;
-    e->write_off = write_off;
-    if (hw_ledger_refill(k->ledger, &e->take, w, (unsigned)n, on_refilled) == HW_OK)
-        return true;
-    hw_errand_end(e);
-    return false;
+    if (e != NULL) {
+        e->w = w;
+        e->write_off = write_off;
+    }
+    return e;
 }
 
 void hw_keeper_refill(struct hw_keeper *k, struct hw_endpoint *endpoint, size_t n)
 {
-    if (!ask_refill(k, endpoint->w, n, HW_FAILURE_NONE))
-        endpoint->is_refilling = false; /* the next beat's pump asks again */
+    struct hw_errand *e = new_refill(k, endpoint->w, HW_FAILURE_NONE);
+
+    if (e != NULL && hw_ledger_refill(k->ledger, &e->take, endpoint->w, (unsigned)n,
+                                      on_refilled) == HW_OK)
+        return;
+    if (e != NULL)
+        hw_errand_end(e);
+    endpoint->is_refilling = false; /* the next beat's pump asks again */
 }
 
 static bool is_bounding(const struct hw_keeper *k, uint32_t w)
@@ -118,13 +121,18 @@ static bool is_bounding(const struct hw_keeper *k, uint32_t w)
     return false;
 }
 
-/* The oldest of too many go, a piece at a time; the answer says how many are left. */
+/* The oldest of too many go, a piece at a time; the answer says how many are left.  Others may
+ * be at it too, so how many are too many is decided in Redis. */
 static void bound_backlog(struct hw_keeper *k, uint32_t w, uint64_t n_waiting)
 {
-    if (n_waiting <= k->backlog_max || is_bounding(k, w))
+    struct hw_errand *e;
+
+    if (n_waiting <= k->backlog_max || is_bounding(k, w) ||
+        (e = new_refill(k, w, HW_FAILURE_BACKLOG_FULL)) == NULL)
         return;
-    uint64_t over = n_waiting - k->backlog_max;
-    (void)ask_refill(k, w, over < EMPTY_MAX ? over : EMPTY_MAX, HW_FAILURE_BACKLOG_FULL);
+    if (hw_ledger_take_surplus(k->ledger, &e->take, w, k->backlog_max, EMPTY_MAX,
+                               on_refilled) != HW_OK)
+        hw_errand_end(e);
 }
 
 void hw_keeper_on_waiting(struct hw_keeper *k, uint32_t w, uint64_t n_waiting)

@@ -173,6 +173,7 @@ struct hw_archive_list {
     struct hw_list results; /* in the order found; up to limit + 1 */
     size_t n_results;
     size_t n_examined;
+    size_t read_max; /* of each lane in the next script: the more, the less passes the filter */
     struct hw_archive_place begin, end; /* first and last examined */
     bool has_begun;
     bool has_more;
@@ -416,8 +417,9 @@ static enum hw_status read_more(struct hw_archive_list *l)
 {
     size_t each = READ_MAX / (l->n_lanes < LANES_MAX ? l->n_lanes : LANES_MAX), n = 0;
 
-    if (each > l->query.limit + 1)
-        each = l->query.limit + 1;
+    if (each > l->read_max)
+        each = l->read_max;
+    l->read_max *= 2;
     begin_page(l, l->query.is_backward, each > READ_MIN ? each : READ_MIN);
     for (size_t i = 0; i < l->n_lanes && n < LANES_MAX; i++) {
         struct lane *lane = &l->lanes[i];
@@ -522,11 +524,12 @@ static bool copy_text(char **out, struct hw_slice text)
     return text.len == 0 || *out != NULL;
 }
 
-/* Where the lanes begin: at the place given or the end of the time asked for, whichever is
+/* Where the lanes begin: at the place given or the near end of the time asked for, whichever is
  * further on. */
 static void set_bound(struct hw_archive_list *l)
 {
     struct hw_archive_place until = { (uint64_t)l->query.until_ms * 1000, 0, 0 };
+    struct hw_archive_place since = { (uint64_t)l->query.since_ms * 1000, 0, 0 };
 
     l->query.is_backward = l->query.is_backward && l->query.has_place;
     l->has_bound = l->query.has_place;
@@ -536,6 +539,8 @@ static void set_bound(struct hw_archive_list *l)
         l->has_bound = true;
         l->bound = until;
     }
+    if (l->query.is_backward && l->query.since_ms > 0 && place_cmp(since, l->bound) > 0)
+        l->bound = since;
 }
 
 static void init_lanes(struct hw_archive_list *l, const uint32_t *webhooks)
@@ -581,6 +586,7 @@ enum hw_status hw_archive_list(struct hw_store *store, const struct hw_archive_q
     hw_command_init(&l->command);
     if (l->query.limit == 0 || l->query.limit > HW_ARCHIVE_LIMIT_MAX)
         l->query.limit = HW_ARCHIVE_LIMIT_MAX;
+    l->read_max = l->query.limit + 1;
     l->only_lates =
         query->status == HW_STATUS_DEAD_LETTER || query->status == HW_STATUS_FAILED;
     l->n_lanes = query->n_webhooks;

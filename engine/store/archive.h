@@ -8,7 +8,7 @@
  *
  * Memory    requests are the caller's until their callback; what the callback gets is borrowed
  *           for it.
- * Cost      a page is a few scripts of at most 256 numbers of a webhook each; a filter that
+ * Cost      a page is a few scripts that read at most about 4 MiB each; a filter that
  *           hardly anything passes ends after HW_ARCHIVE_EXAMINE_MAX deliveries with has_more
  *           set and a cursor to go on from.
  */

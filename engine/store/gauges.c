@@ -3,7 +3,10 @@
 #include "hookwheel/alloc.h"
 #include "redis/scripts.h"
 
-enum { FRESH_MS = 1000 };
+enum {
+    FRESH_MS = 1000,
+    PATIENCE_MS = 1000 /* with Redis; behind it what was last known is the answer */
+};
 
 struct asker {
     struct hw_list link;
@@ -19,7 +22,7 @@ struct hw_gauge_reader {
     struct hw_redis_req req;
     struct hw_command command;
     struct hw_list askers;
-    struct hw_wheel_entry later; /* answers those whose answer is there already */
+    struct hw_wheel_entry later; /* answers those whose answer is there, or will not come */
 };
 
 static void answer_all(struct hw_gauge_reader *g)
@@ -61,6 +64,7 @@ static void on_reading(struct hw_redis_req *req, enum hw_redis_trouble what,
 
     (void)cause;
     g->is_busy = false;
+    hw_loop_cancel(g->store->loop, &g->later);
     if (what == HW_REDIS_FINE) {
         read_reply(g, reply);
         g->read_at = hw_loop_now(g->store->loop);
@@ -126,6 +130,8 @@ enum hw_status hw_gauge_reader_ask(struct hw_gauge_reader *g, hw_gauges_cb cb, v
     hw_list_push_back(&g->askers, &a->link);
     if (is_fresh(g) || !begin_reading(g))
         hw_loop_arm(g->store->loop, &g->later, 0);
+    else if (!hw_wheel_is_armed(&g->later))
+        hw_loop_arm(g->store->loop, &g->later, PATIENCE_MS);
     return HW_OK;
 }
 

@@ -11,6 +11,7 @@
  *   NOSCRIPT                   a load of our own and the request again, at the end
  *   other error replies        told to the request, by kind
  *   READONLY                   told, and lost a second later
+ *   silence                    known before the deadline; nothing is lost yet
  */
 #include "store/redis.h"
 
@@ -27,6 +28,7 @@ enum {
     GREETING_TIMEOUT_MS = 5000,
     LOADING_AGAIN_MS = 100,
     LATE_GRACE_MS = 100, /* after a stop of our own, answers are read before it is judged */
+    SILENT_MS = 1500,
     RENEW_MS = 1000,
     WHERE_MAX = 128
 };
@@ -53,8 +55,11 @@ struct hw_redis {
     struct hw_wheel_entry retry; /* back-off; the next PING */
     struct hw_wheel_entry deadline;
     struct hw_wheel_entry renew;
+    struct hw_wheel_entry silence; /* the next look for it */
     uint64_t backoff_ms;
-    bool is_late;        /* the deadline has passed once */
+    bool is_late;   /* the deadline has passed once */
+    bool is_hushed; /* silence was met once */
+    bool is_silent;
     hw_mono_ms heard_at; /* last bytes from the server */
     hw_mono_ms replied_at;
     hw_mono_us turn_us; /* when the bytes being read arrived */
@@ -138,6 +143,27 @@ static void on_deadline(struct hw_wheel_entry *e)
     redis_lost(r, &cause);
 }
 
+/* One that hangs is known long before it is given up.  The first look only asks for one more,
+ * as above. */
+static void on_silence(struct hw_wheel_entry *e)
+{
+    struct hw_redis *r = HW_CONTAINER_OF(e, struct hw_redis, silence);
+    const struct hw_list *first = hw_list_first(&r->requests);
+    uint64_t silent =
+        first != NULL ? silent_ms(r, HW_CONTAINER_OF(first, struct hw_redis_req, link)) : 0;
+
+    r->is_silent = silent >= SILENT_MS && r->is_hushed;
+    r->is_hushed = silent >= SILENT_MS;
+    if (first != NULL && !r->is_silent)
+        hw_loop_arm(r->loop, &r->silence, r->is_hushed ? LATE_GRACE_MS : SILENT_MS - silent);
+}
+
+/* Bytes have come, or none are waited for any more. */
+static void break_silence(struct hw_redis *r)
+{
+    r->is_hushed = r->is_silent = false;
+}
+
 /* --- the end of a connection --- */
 
 static void quiet_down(struct hw_redis *r)
@@ -145,6 +171,8 @@ static void quiet_down(struct hw_redis *r)
     hw_loop_cancel(r->loop, &r->retry);
     hw_loop_cancel(r->loop, &r->deadline);
     hw_loop_cancel(r->loop, &r->renew);
+    hw_loop_cancel(r->loop, &r->silence);
+    break_silence(r);
 }
 
 /* A callback may do anything, close us too. */
@@ -286,6 +314,8 @@ static enum hw_status put(struct hw_redis *r, struct hw_redis_req *req)
     hw_turn_hook_ask(r->loop, &r->turn);
     if (r->options.reply_timeout_ms > 0 && !hw_wheel_is_armed(&r->deadline))
         hw_loop_arm(r->loop, &r->deadline, r->options.reply_timeout_ms);
+    if (!req->wants_no_timeout && !req->may_block && !hw_wheel_is_armed(&r->silence))
+        hw_loop_arm(r->loop, &r->silence, SILENT_MS);
     return HW_OK;
 }
 
@@ -447,6 +477,7 @@ static void on_data(struct hw_dial *d, struct hw_slice data)
     r->turn_us = hw_loop_us();
     r->heard_at = hw_loop_now(r->loop);
     r->is_late = false;
+    break_silence(r);
     if (status != HW_OK)
         hw_cause_set(&cause, status, HW_ORIGIN_HIREDIS, 0, "reading from Redis at %s: %s",
                      r->where, hw_status_text(status));
@@ -516,6 +547,7 @@ enum hw_status hw_redis_open(struct hw_redis **out, struct hw_loop *loop,
     hw_wheel_entry_init(&r->retry, on_retry);
     hw_wheel_entry_init(&r->deadline, on_deadline);
     hw_wheel_entry_init(&r->renew, on_renew);
+    hw_wheel_entry_init(&r->silence, on_silence);
     hw_turn_hook_add(loop, &r->turn, on_turn);
     r->state = REDIS_WAITING;
     hw_loop_arm(loop, &r->retry, 0);
@@ -551,6 +583,11 @@ void hw_redis_close(struct hw_redis *r, void (*cb)(void *data), void *data)
 bool hw_redis_is_up(const struct hw_redis *r)
 {
     return r->state == REDIS_UP;
+}
+
+bool hw_redis_is_silent(const struct hw_redis *r)
+{
+    return r->is_silent;
 }
 
 hw_mono_ms hw_redis_last_reply(const struct hw_redis *r)

@@ -97,6 +97,8 @@ HW_MUST_USE enum hw_status hw_redis_open(struct hw_redis **out, struct hw_loop *
                                          const struct hw_redis_options *options, struct hw_cause *cause);
 void hw_redis_close(struct hw_redis *r, void (*cb)(void *data), void *data);
 bool hw_redis_is_up(const struct hw_redis *r);
+/* Asked, and not a byte for a second and a half: whoever can do without it need not wait until it is lost. */
+bool hw_redis_is_silent(const struct hw_redis *r);
 hw_mono_ms hw_redis_last_reply(const struct hw_redis *r); /* 0: none yet */
 
 /* Send.  HW_OK: cb runs exactly once, later.  Anything else: it will not. */

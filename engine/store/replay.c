@@ -154,7 +154,7 @@ static void on_plant(struct hw_redis_req *req, enum hw_redis_trouble what,
 
 enum hw_status hw_replay_plant(struct hw_store *store, struct hw_replay *r, uint32_t w,
                                struct hw_slice account, struct hw_slice record,
-                               hw_replay_cb cb)
+                               bool has_room, hw_replay_cb cb)
 {
     struct hw_command *c = &r->command;
 
@@ -166,5 +166,6 @@ enum hw_status hw_replay_plant(struct hw_store *store, struct hw_replay *r, uint
     hw_command_add(c, account);
     hw_command_u64(c, (uint64_t)hw_loop_unix(store->loop) * 1000);
     hw_command_add(c, record);
+    hw_command_str(c, has_room ? "0" : "1");
     return hw_redis_send(store->work, &r->req, c, on_plant);
 }

@@ -79,9 +79,10 @@ HW_MUST_USE enum hw_status hw_replay_overdue(struct hw_store *store, struct hw_r
                                              hw_replay_each_cb each, hw_replay_cb cb);
 
 /* A new delivery of that record to w, not in the feed: ours at once (hw_ledger_load brings it
- * into memory); while w is paused it waits in Redis (n_waiting). */
+ * into memory); while w is paused, or there is no room, it waits in Redis (n_waiting). */
 HW_MUST_USE enum hw_status hw_replay_plant(struct hw_store *store, struct hw_replay *r,
                                            uint32_t w, struct hw_slice account,
-                                           struct hw_slice record, hw_replay_cb cb);
+                                           struct hw_slice record, bool has_room,
+                                           hw_replay_cb cb);
 
 #endif

@@ -154,6 +154,17 @@ enum hw_status hw_ledger_refill(struct hw_ledger *l, struct hw_take *t, uint32_t
     return ask(t, cb);
 }
 
+enum hw_status hw_ledger_take_surplus(struct hw_ledger *l, struct hw_take *t, uint32_t w,
+                                      uint64_t keep, unsigned max, hw_take_cb cb)
+{
+    begin(l, t, max, "surplus");
+    t->is_refill = true;
+    t->w = w;
+    hw_command_u64(&t->command, w);
+    hw_command_u64(&t->command, keep);
+    return ask(t, cb);
+}
+
 enum hw_status hw_ledger_take_parked(struct hw_ledger *l, struct hw_take *t, uint32_t w,
                                      unsigned max, hw_take_cb cb)
 {

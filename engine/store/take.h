@@ -50,7 +50,7 @@ struct hw_take {
     struct hw_command command;
     hw_take_cb cb;
     hw_owned_cb owned_cb;
-    uint32_t w; /* refill, parked: of this webhook */
+    uint32_t w; /* refill, surplus, parked: of this webhook */
     bool is_refill;
     bool is_busy;           /* between the call and cb */
     struct hw_taken *items; /* owned while busy */
@@ -66,6 +66,10 @@ void hw_take_close(struct hw_take *t); /* not while busy */
 /* The oldest of those that wait in Redis for w. */
 HW_MUST_USE enum hw_status hw_ledger_refill(struct hw_ledger *l, struct hw_take *t, uint32_t w,
                                             unsigned max, hw_take_cb cb);
+/* The same, but of so many as are more than `keep`. */
+HW_MUST_USE enum hw_status hw_ledger_take_surplus(struct hw_ledger *l, struct hw_take *t,
+                                                  uint32_t w, uint64_t keep, unsigned max,
+                                                  hw_take_cb cb);
 /* Some of those parked for w, whenever due (a webhook was disabled or deleted). */
 HW_MUST_USE enum hw_status hw_ledger_take_parked(struct hw_ledger *l, struct hw_take *t,
                                                  uint32_t w, unsigned max, hw_take_cb cb);

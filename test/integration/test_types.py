@@ -1,10 +1,12 @@
 """The catalogue of event types: who may subscribe to what, and who receives and sees it."""
 
 import json
+import threading
 import time
+import types
 import unittest
 
-from kit.api import SCOPES, ApiCase
+from kit.api import SCOPES, ApiCase, Plain
 from kit.case import event
 
 BUILT_IN = SCOPES[:4]
@@ -100,6 +102,36 @@ class Subscribing(ApiCase):
         self.daemon.expect(204, "DELETE", "/v1/event-types/order.paid")
         self.daemon.expect(204, "DELETE", "/v1/event-types/order.shipped")
         self.create(event_types=["order.new"])
+
+    def test_nothing_is_subscribed_to_before_it_is_read(self):
+        """At the start of an instance, from the first request that finds it listening."""
+        self.daemon.put_type("order.created")
+        self.daemon.terminate()
+        coming = types.SimpleNamespace(addresses=dict(self.daemon.addresses))
+        self.daemon.settings["listen"] = coming.addresses["api"]
+        body = b'{"url":"https://localhost:9000/","event_types":["order.unknown"]}'
+        statuses, is_over = [], threading.Event()
+
+        def subscribe():
+            while not is_over.is_set():
+                try:
+                    with Plain(coming) as connection:
+                        connection.ask("POST", "/v1/webhooks", body)
+                        statuses.append(connection.answer().status)
+                except OSError:
+                    pass  # it does not listen yet
+
+        asking = [threading.Thread(target=subscribe) for _ in range(3)]
+        for thread in asking:
+            thread.start()
+        try:
+            self.daemon.start()
+            self.wait_until(lambda: 400 in statuses, 10, "it is refused")
+        finally:
+            is_over.set()
+            for thread in asking:
+                thread.join()
+        self.assertLessEqual(set(statuses), {400, 503})
 
     def test_each_type_needs_its_scope(self):
         self.daemon.put_type("order.paid", "orders:read")

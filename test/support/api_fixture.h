@@ -51,7 +51,7 @@ struct fixture {
     struct hw_backend_place reached;
     struct hw_backend_inspect inspected;
     struct hw_backend_readiness readiness;
-    bool is_silent; /* Redis, where fake_is_silent is asked */
+    bool is_out_of_reach; /* Redis, where fake_is_out_of_reach is asked */
 
     /* Deliveries made again: the last of each that was asked for. */
     struct hw_backend_recover recovered;
@@ -520,9 +520,9 @@ static inline void fake_gauges(void *data, struct hw_backend_gauges *req)
     req->req.result = HW_BACKEND_OK;
 }
 
-static inline bool fake_is_silent(void *data)
+static inline bool fake_is_out_of_reach(void *data)
 {
-    return ((struct fixture *)data)->is_silent;
+    return ((struct fixture *)data)->is_out_of_reach;
 }
 
 static inline void fake_readiness(void *data, struct hw_backend_readiness *out)
@@ -565,7 +565,7 @@ static inline void fixture_prepare(struct fixture *f)
                                       .gauges = fake_gauges,
                                       .catalogue = fake_catalogue,
                                       .tokens = fake_tokens,
-                                      .is_silent = fake_is_silent,
+                                      .is_out_of_reach = fake_is_out_of_reach,
                                       .readiness = fake_readiness };
     f->options = (struct hw_api_options){ .listen = "127.0.0.1:0",
                                           .root_token_hash = hash,

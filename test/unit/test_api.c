@@ -607,7 +607,7 @@ CASE(nobody_waits_for_a_redis_that_hangs)
     client_send(&c, GET_WEBHOOKS);
     client_send(&by_head, "HEAD /v1/webhooks HTTP/1.1\r\nhost: x\r\n" BEARER "\r\n");
     AWAIT(&f, f.n_asked == 2);
-    f.is_silent = true;
+    f.is_out_of_reach = true;
     expect_unavailable(&c);
     AWAIT(&f, client_take(&by_head, &r, true));
     CHECK_INT(r.status, ==, 503);
@@ -622,7 +622,7 @@ CASE(nobody_waits_for_a_redis_that_hangs)
     CHECK_INT(r.status, ==, 200);
     response_close(&r);
     /* What it says in the end is for nobody, and each request was counted once. */
-    f.is_silent = f.holds = false;
+    f.is_out_of_reach = f.holds = false;
     hw_loop_arm(&f.loop, &f.answer, 0);
     AWAIT(&f, f.n_asked == 0);
     client_send(&c, GET_WEBHOOKS);
@@ -651,7 +651,7 @@ CASE(nobody_waits_to_be_recognised_by_a_redis_that_hangs)
     client_open(&waiting, &f);
     client_send(&waiting, post);
     AWAIT(&f, f.n_asked == 1);
-    f.is_silent = true;
+    f.is_out_of_reach = true;
     expect_unavailable(&waiting);
     client_close(&waiting);
     client_open(&late, &f);

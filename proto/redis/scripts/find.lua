@@ -11,17 +11,17 @@ local tag, w, n = ARGV[1], ARGV[2], ARGV[3]
 local of_webhook = redis.call('HMGET', tag .. 'wh:' .. w, 'a', 'st')
 local account, is_paused = of_webhook[1] or '', of_webhook[2] == 'paused'
 
+-- Of the newest attempt that was answered well.
+local function response()
+    local slot = string.format('%.0f', tonumber(n) % 100)
+    local kept = redis.call('HGET', tag .. 'resp:' .. w, slot) or ''
+    local mine = n .. ' '
+    return string.sub(kept, 1, #mine) == mine and string.sub(kept, #mine + 1) or ''
+end
+
 local done = redis.call('HGET', tag .. 'hist:' .. w, n) or redis.call('HGET', tag .. 'late:' .. w, n)
 if done then
-    local slot = string.format('%.0f', tonumber(n) % 100)
-    local response = redis.call('HGET', tag .. 'resp:' .. w, slot) or ''
-    local mine = n .. ' '
-    if string.sub(response, 1, #mine) == mine then
-        response = string.sub(response, #mine + 1)
-    else
-        response = ''
-    end
-    return { 'done', done, account, response }
+    return { 'done', done, account, response() }
 end
 
 local key = w .. ':' .. n
@@ -29,7 +29,7 @@ local open = redis.call('HGET', tag .. 'open:' .. w, n)
 if open then
     local is_parked = redis.call('ZSCORE', tag .. 'retry', key)
     local where = is_parked and (is_paused and 'idle' or 'open') or (is_paused and 'held' or 'busy')
-    return { where, open, account, '' }
+    return { where, open, account, response() }
 end
 for _, holder in ipairs(redis.call('HKEYS', tag .. 'inst')) do
     local value = redis.call('HGET', tag .. 'own:' .. holder, key)

@@ -10,7 +10,10 @@
 --       where (as find.lua, and 'wait'), value, head of the record for 'own' and 'wait'}
 local tag, mode, step = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local max, history_max = tonumber(ARGV[4]), tonumber(ARGV[5])
-local WINDOW, WINDOWS, SLACK = 128, 6, 20000
+local FIRST_WINDOW, WINDOW, WINDOWS, SLACK = 16, 128, 7, 20000
+local FRONT = 4096 -- of what is kept of one: all but its attempt log
+-- So much is read in one call, of what is kept of them and of their events.
+local BYTES, n_bytes, n_read = 4194304, 0, 0
 
 local holders = redis.call('HKEYS', tag .. 'inst')
 local n_live = #holders
@@ -31,6 +34,7 @@ local function head(w, n, value)
         local body = redis.call('GET', tag .. 'body:' .. w .. ':' .. n) or ''
         record = string.match(body, '{.*') or ''
     end
+    n_bytes = n_bytes + #record
     local data = string.find(record, ',"data":', 1, true)
     return data and string.sub(record, 1, data - 1) .. ',"data":null}' or ''
 end
@@ -52,6 +56,7 @@ local function look_up(w, numbers)
         for i, n in ipairs(missing) do
             if values[i] then
                 found[place[n]] = { where, values[i] }
+                n_bytes, n_read = n_bytes + #values[i], n_read + 1
             else
                 left[#left + 1] = n
             end
@@ -93,15 +98,16 @@ local function look_up(w, numbers)
     return found
 end
 
--- The next numbers to look at from `n` on, and where to go on after them (nil: nowhere).
-local function candidates(w, n, last, floor)
+-- The next numbers to look at from `n` on, `width` at most, and where to go on after them (nil:
+-- nowhere).
+local function candidates(w, n, last, floor, width)
     local is_sparse = mode == 'lates' or n < floor
     local numbers = {}
     if is_sparse then
         local command = step < 0 and 'ZREVRANGEBYSCORE' or 'ZRANGEBYSCORE'
         local stop = step < 0 and '-inf' or (mode == 'lates' and '+inf' or text(floor - 1))
-        numbers = redis.call(command, tag .. 'lates:' .. w, text(n), stop, 'LIMIT', 0, WINDOW)
-        if #numbers == WINDOW then
+        numbers = redis.call(command, tag .. 'lates:' .. w, text(n), stop, 'LIMIT', 0, width)
+        if #numbers == width then
             return numbers, tonumber(numbers[#numbers]) + step
         end
         if step > 0 and mode ~= 'lates' then
@@ -109,7 +115,7 @@ local function candidates(w, n, last, floor)
         end
         return numbers, nil
     end
-    local to = step < 0 and math.max(n - WINDOW + 1, floor, 1) or math.min(n + WINDOW - 1, last)
+    local to = step < 0 and math.max(n - width + 1, floor, 1) or math.min(n + width - 1, last)
     for k = n, to, step do
         numbers[#numbers + 1] = text(k)
     end
@@ -118,6 +124,20 @@ local function candidates(w, n, last, floor)
         following = nil
     end
     return numbers, following
+end
+
+-- How many to look at next: what is wanted, or more in a search through holes; fewer where
+-- those before were large.
+local function width_of(windows, count)
+    if windows == 1 then
+        return math.min(FIRST_WINDOW, max + 1)
+    end
+    local width = count == 0 and WINDOW or math.min(WINDOW, max - count + 1)
+    if n_read == 0 then
+        return width
+    end
+    local room = math.floor((BYTES - n_bytes) / (n_bytes / n_read))
+    return math.max(math.min(width, room), 1)
 end
 
 local function page(w, from)
@@ -144,18 +164,18 @@ local function page(w, from)
             return one
         end
         windows = windows + 1
-        local numbers, following = candidates(w, n, last, floor)
+        local numbers, following = candidates(w, n, last, floor, width_of(windows, count))
         local found = #numbers > 0 and look_up(w, numbers) or {}
         for i, number in ipairs(numbers) do
             if found[i] then
-                if count == max then
+                if count == max or (count > 0 and n_bytes > BYTES) then
                     one[2] = number
                     return one
                 end
                 count = count + 1
                 local where, value = found[i][1], found[i][2]
                 local at = #one
-                one[at + 1], one[at + 2], one[at + 3] = number, where, value
+                one[at + 1], one[at + 2], one[at + 3] = number, where, string.sub(value, 1, FRONT)
                 one[at + 4] = (where == 'own' or where == 'wait') and head(w, number, value) or ''
             end
         end

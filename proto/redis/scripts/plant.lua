@@ -1,8 +1,8 @@
 -- plant: a delivery of a record that is in no feed; ours at once, or, while its webhook is
--- paused, waiting with the others.
+-- paused or where we have no room for it, waiting with the others.
 --
 -- KEYS  <tag>inst
--- ARGV  tag, id, epoch, w, account, now (us), record
+-- ARGV  tag, id, epoch, w, account, now (us), record, '1': there is no room
 -- Reply {result, n, stamp, length of wait or -1: it is ours}
 local tag, me, epoch = ARGV[1], ARGV[2], ARGV[3]
 local known = redis.call('HGET', KEYS[1], me)
@@ -21,7 +21,7 @@ local n = string.format('%.0f', (tonumber(seq[2]) or 0) + 1)
 -- The first write is of a kind that a full Redis refuses: then nothing has happened.
 redis.call('HSET', tag .. 'seq', '_t', stamp, w, n)
 redis.call('SET', tag .. 'body:' .. w .. ':' .. n, record)
-if status == 'active' then
+if status == 'active' and ARGV[8] ~= '1' then
     redis.call('HSET', tag .. 'own:' .. me, w .. ':' .. n, '0:0:' .. stamp .. ':0-0:' .. account)
     return { 'DONE', n, stamp, -1 }
 end

@@ -17,7 +17,8 @@ if not known or tonumber(known) > tonumber(epoch) then
 end
 local w, now, max, mode = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9]
 local first_due, gap = tonumber(ARGV[6]), tonumber(ARGV[7])
-local LOOK, BYTES = 5, 1048576 -- so many times max are looked at; so much is moved at once
+-- So many times max are looked at; so much is moved at once, and so much looked at.
+local LOOK, BYTES, LOOK_BYTES = 5, 1048576, 4194304
 
 local f = redis.call('HMGET', tag .. 'wh:' .. w, 'st', 'a')
 local status, account = f[1], f[2] or ''
@@ -221,7 +222,7 @@ end
 local function dead(from, since, till)
     local numbers = redis.call('ZRANGEBYSCORE', tag .. 'lates:' .. w, '(' .. from, '+inf',
         'LIMIT', 0, LOOK * max)
-    local going, items, bytes = {}, {}, 0
+    local going, items, bytes, looked = {}, {}, 0, 0
     local following = #numbers == LOOK * max and numbers[#numbers] or ''
     for _, n in ipairs(numbers) do
         local packed = redis.call('ZSCORE', tag .. 'dead:' .. w, n)
@@ -230,14 +231,15 @@ local function dead(from, since, till)
         if h and till > 0 and h.created >= till then
             return going, items, ''
         end
+        looked = looked + (packed and #packed or 0)
         local body = h and h.created >= since and body_of(n, h)
         if body then
             going[#going + 1] = n
             items[#going] = { h = h, body = body }
             bytes = bytes + #packed + (body ~= true and #body or 0)
-            if #going == max or bytes > BYTES then
-                return going, items, n
-            end
+        end
+        if #going == max or bytes > BYTES or looked > LOOK_BYTES then
+            return going, items, n
         end
     end
     return going, items, following

@@ -121,6 +121,16 @@ local function reset_failures(g)
     end
 end
 
+-- Each of the hundred slots is for the newest that falls into it.  One that comes late (a
+-- retry, a redelivery) may find a newer one there.
+local function keep_response(g, number, response, is_late)
+    local slot = string.format('%.0f', tonumber(number) % 100)
+    local kept = g.responses[slot] or is_late and redis.call('HGET', tag .. 'resp:' .. g.w, slot)
+    if not kept or tonumber(string.match(kept, '^%d+')) <= tonumber(number) then
+        g.responses[slot] = number .. ' ' .. response
+    end
+end
+
 local function delivered(g, from, number, flags)
     local w = g.w
     if not string.find(flags, 'p', 1, true) then
@@ -134,7 +144,7 @@ local function delivered(g, from, number, flags)
         add(g.closed, number)
     end
     if ARGV[from + 7] ~= '' then
-        g.responses[string.format('%.0f', tonumber(number) % 100)] = number .. ' ' .. ARGV[from + 7]
+        keep_response(g, number, ARGV[from + 7], string.find(flags, 'p', 1, true))
     end
     if string.find(flags, 'b', 1, true) then
         add(bodies, tag .. 'body:' .. w .. ':' .. number)

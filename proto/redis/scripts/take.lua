@@ -3,12 +3,13 @@
 -- KEYS  <tag>inst
 -- ARGV  tag, id, epoch, at most so many, at most so many bytes of records (one always goes), then
 --         'refill', w         the oldest that wait
---         'parked', w         some that are parked, whenever due
+--         'surplus', w, keep  likewise, but the newest `keep` go on waiting
+--         'parked', w         some that are parked, whenever due; none of a live webhook
 --         'claim', ms, "w:n" ...  these, where still parked and due by then
 --         'adopt', id         some of what a dead instance held
 --         'load', "w:n" ...   these, ours already
 -- Reply {what is left, then for each: w, n, own value, record, traceparent, state, due or ''}
--- Left: refill, adopt: still there; parked: 1 when there may be more; claim, load: how many at
+-- Left: refill, surplus, adopt: still there; parked: 1 when there may be more; claim, load: how many at
 -- the end were not looked at.
 local tag, me, epoch = ARGV[1], ARGV[2], ARGV[3]
 local inst = KEYS[1]
@@ -78,10 +79,12 @@ local function split(key)
     return string.sub(key, 1, colon - 1), string.sub(key, colon + 1)
 end
 
-local function refill(w)
+local function refill(w, keep)
     local wait = tag .. 'wait:' .. w
+    local count = math.min(max, redis.call('XLEN', wait) - keep)
+    local entries = count > 0 and redis.call('XRANGE', wait, '-', '+', 'COUNT', count) or {}
     local ids = {}
-    for _, entry in ipairs(redis.call('XRANGE', wait, '-', '+', 'COUNT', max)) do
+    for _, entry in ipairs(entries) do
         local f = entry[2] -- c, cursor, s, stamp, a, account
         local n = string.sub(entry[1], 1, -3)
         if not load(w, n, '0:0:' .. f[4] .. ':' .. f[2] .. ':' .. f[6]) then
@@ -135,6 +138,10 @@ end
 local function parked(w)
     local open, cursor, keys = tag .. 'open:' .. w, '0', {}
     local rounds, seen = 0, {}
+    local status = redis.call('HGET', tag .. 'wh:' .. w, 'st')
+    if status == 'active' or status == 'paused' then
+        return 0 -- made active again meanwhile: they keep their time
+    end
     repeat
         local page = redis.call('HSCAN', open, cursor, 'COUNT', max)
         cursor = page[1]
@@ -205,7 +212,9 @@ for i = 7, #ARGV do
     keys[i - 6] = ARGV[i]
 end
 if mode == 'refill' then
-    reply[1] = refill(ARGV[7])
+    reply[1] = refill(ARGV[7], 0)
+elseif mode == 'surplus' then
+    reply[1] = refill(ARGV[7], tonumber(ARGV[8]))
 elseif mode == 'parked' then
     reply[1] = parked(ARGV[7])
 elseif mode == 'claim' then
