@@ -40,6 +40,8 @@ void hw_engine_note_trouble(struct hw_engine *e, enum hw_trouble_place place,
 {
     struct hw_trouble_note *note = &e->troubles[place];
 
+    if (trouble == HW_REDIS_GONE)
+        return; /* says nothing new of Redis: one that turns read-only cuts its readers off */
     note->trouble = trouble;
     snprintf(note->text, sizeof note->text, "%s",
              trouble == HW_REDIS_FINE || cause == NULL ? "" : cause->note);
@@ -72,8 +74,7 @@ static const char *advice(enum hw_redis_trouble trouble)
 static const struct hw_trouble_note *first_trouble(const struct hw_engine *e)
 {
     for (int place = 0; place < HW_TROUBLE_PLACES; place++)
-        if (e->troubles[place].trouble != HW_REDIS_FINE &&
-            e->troubles[place].trouble != HW_REDIS_GONE)
+        if (e->troubles[place].trouble != HW_REDIS_FINE)
             return &e->troubles[place];
     return NULL;
 }

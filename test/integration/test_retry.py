@@ -9,6 +9,7 @@ from kit import scripted
 from kit.case import Case, event
 
 LATE_S = 0.25
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NO_RETRIES = {"retry_schedule": "10ms", "disable_after": 10}
 
 
@@ -28,7 +29,8 @@ class RetryCase(Case):
     def subscribe(self, path="/hook", rule=None, **members):
         webhook = self.daemon.create_webhook(self.receiver.url(path), **members)
         self.secret = webhook["secret"]
-        self.receiver.rule(path, secret=webhook["secret"], **(rule or {"status": 500}))
+        kept = dict(rule or {"status": 500}, keep=True)
+        self.receiver.rule(path, secret=webhook["secret"], **kept)
         return webhook
 
 
@@ -45,7 +47,7 @@ class Schedule(RetryCase):
         self.subscribe()
         self.subscribe("/last", rule={"statuses": [500, 404, 302, 429, 204]})
         n_events = 100
-        self.redis.add_many([event(n) for n in range(n_events)])
+        self.redis.add_many([event(n, traceparent=TRACE) for n in range(n_events)])
         self.wait_requests(self.receiver, 10 * n_events, 30)
         self.wait_settled(self.daemon)
         requests = self.receiver.requests()
@@ -54,6 +56,7 @@ class Schedule(RetryCase):
         for attempts in by_delivery(requests).values():
             self.assertEqual([r.attempt for r in attempts], [1, 2, 3, 4, 5])
             self.assertEqual(len({r.digest for r in attempts}), 1)
+            self.assertEqual({r.headers.get("traceparent") for r in attempts}, {TRACE})
             self.check_delays(attempts, [1, 2, 3, 4])
         self.check_records(n_events)
         metrics = self.daemon.metrics()
@@ -113,9 +116,9 @@ class Restart(RetryCase):
         settings = {"retry_schedule": "1s,4s", "disable_after": 0}
         self.daemon = self.start_daemon(**settings)
         self.subscribe()
-        self.redis.add_many([event(n) for n in range(20)])
+        self.redis.add_many([event(n, traceparent=TRACE) for n in range(20)])
         self.wait_requests(self.receiver, 40, 20)  # the second attempts: the third in 4 s
-        self.redis.add_many([event(n) for n in range(20, 40)])
+        self.redis.add_many([event(n, traceparent=TRACE) for n in range(20, 40)])
         self.wait_delivery(self.daemon, "failed", n=40)
         self.daemon.terminate()
         ends = time.monotonic()
@@ -130,6 +133,7 @@ class Restart(RetryCase):
         for attempts in by_delivery(requests).values():
             numbers = [r.attempt for r in attempts]
             self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
+            self.assertEqual({r.headers.get("traceparent") for r in attempts}, {TRACE})
             for before, after in zip(attempts, attempts[1:]):
                 due = before.answered_at + (1 if before.attempt == 1 else 4)
                 latest = max(due, starts if ends < due + LATE_S else due) + LATE_S
@@ -170,7 +174,7 @@ class Disabling(RetryCase):
     def test_ten_in_a_row_disable(self):
         self.daemon = self.start_daemon(**NO_RETRIES)
         webhook = self.subscribe(event_types=["order.created"])
-        watcher = self.subscribe("/watcher", rule={"keep": True},
+        watcher = self.subscribe("/watcher", rule={"status": 204},
                                  event_types=["webhook.disabled"])
         self.send_and_wait(range(9), "dead_letter")
         self.assertEqual(self.daemon.webhook(webhook)["consecutive_failures"], 9)
