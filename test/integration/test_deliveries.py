@@ -1,6 +1,7 @@
 """Deliveries: listed in both directions, inspected, delivered again."""
 
 import concurrent.futures
+import ssl
 import threading
 import time
 import unittest
@@ -243,7 +244,7 @@ class Inspecting(DeliveryCase):
 
     def test_versions_of_tls_and_addresses_by_number(self):
         server = self.start_scripted(scripted.always(scripted.OK), host="127.0.0.1")
-        server.context.maximum_version = server.context.maximum_version.TLSv1_2
+        server.context.maximum_version = ssl.TLSVersion.TLSv1_2
         self.daemon.create_webhook(server.url())
         self.redis.add(event(1))
         delivery, = self.wait_delivery(self.daemon, "delivered")
