@@ -77,7 +77,7 @@ static void on_patched(struct hw_backend_req *req)
     if (req->result != HW_BACKEND_OK)
         refuse_update(call);
     else
-        hw_call_json(call, 200, hw_webhooks_json(found->webhook, &found->standing));
+        hw_call_json(call, 200, hw_webhooks_json(hw_call_epoch(call), found->webhook, &found->standing));
 }
 
 static bool read_patch(struct hw_call *call, struct hw_problem *p)

@@ -25,6 +25,7 @@
 #include "core/token.h"
 #include "core/webhook.h"
 #include "rules/history.h"
+#include "rules/record.h"
 
 enum hw_backend_result {
     HW_BACKEND_OK,
@@ -33,6 +34,7 @@ enum hw_backend_result {
     HW_BACKEND_CONFLICT,    /* the thing is in a state that does not allow it */
     HW_BACKEND_REFUSED,     /* update: its edit said no, and knows why */
     HW_BACKEND_KEPT,        /* the idempotency key was used before: see hw_backend_once */
+    HW_BACKEND_EXPIRED,     /* the cursor leads to events that are no longer kept: see `oldest` */
     HW_BACKEND_UNAVAILABLE, /* Redis away, refusing writes, or this instance fenced */
     HW_BACKEND_FAILED       /* a fault of our own (out of memory); answered 500 */
 };
@@ -69,8 +71,25 @@ struct hw_backend_recall {
     struct hw_backend_once once;
 };
 
+/* A place in an account's feed: what follows the event of that id.  One that no feed has
+ * (HW_FEED_NOWHERE: a cursor of a Redis that was emptied since) is EXPIRED wherever it is used. */
+struct hw_backend_from {
+    bool is_start;          /* from the oldest that is kept; `after` says nothing then */
+    struct hw_stream_id after;
+};
+
+/* Kept events for one webhook, besides those that come. */
+enum hw_backfill_kind {
+    HW_BACKFILL_NONE,
+    HW_BACKFILL_FROM,       /* from a place on */
+    HW_BACKFILL_DISABLED    /* from where it was disabled on */
+};
+
 struct hw_backend_create {
-    struct hw_backend_req req;
+    struct hw_backend_req req;      /* EXPIRED: nothing was created */
+    enum hw_backfill_kind backfill; /* in: NONE or FROM */
+    struct hw_backend_from from;    /* in */
+    struct hw_stream_id oldest;     /* out, with EXPIRED: a place from which nothing is missing */
     struct hw_backend_once once;
     struct hw_slice answer; /* in, with a key: the body of the 201, as it will be sent */
     /* In: complete but for its number `w`, which the backend sets; the API has the only
@@ -109,6 +128,11 @@ struct hw_backend_update {
      * be set between active, paused and disabled.  false: refused.  Runs before req.cb, once
      * or, where somebody else's change came in between, again on the newer one. */
     bool (*edit)(struct hw_backend_update *update, struct hw_webhook *wh);
+    /* In: only where edit makes a disabled one active, else CONFLICT.  EXPIRED: nothing has
+     * changed. */
+    enum hw_backfill_kind backfill;
+    struct hw_backend_from from;
+    struct hw_stream_id oldest;      /* out, with EXPIRED */
     struct hw_backend_webhook found; /* out: as it is now */
 };
 
@@ -129,6 +153,20 @@ struct hw_backend_recover {
     hw_unix_ms since_ms;       /* in: created at or after */
     hw_unix_ms until_ms;       /* in: created before; 0: no bound */
     uint64_t count;            /* out */
+};
+
+/* Kept events that a webhook wants are queued to it, behind what comes live; each once a request.
+ * What was queued is told when all of it is. */
+struct hw_backend_backfill {
+    struct hw_backend_req req;   /* CONFLICT: it is disabled, or has too much queued already */
+    const char *account;         /* in; NULL: any */
+    const char *id;              /* in */
+    struct hw_backend_from from; /* in */
+    bool has_until;              /* in: up to and with `until`; else all there is now */
+    struct hw_stream_id until;   /* in */
+    const char *why;             /* out, with CONFLICT: a sentence; static */
+    struct hw_stream_id oldest;  /* out, with EXPIRED */
+    uint64_t count;              /* out */
 };
 
 /* One delivery again. */
@@ -215,6 +253,108 @@ struct hw_backend_inspect {
     struct hw_slice response_body;
 };
 
+/* An event of a feed. */
+struct hw_backend_update_event {
+    struct hw_stream_id id;
+    struct hw_slice record;
+};
+
+/* An account's events from a place on, oldest first; with wait_ms, once there is one. */
+struct hw_backend_updates {
+    struct hw_backend_req req; /* EXPIRED: see `oldest` */
+    /* In. */
+    const char *account;
+    struct hw_backend_from from;
+    size_t limit;     /* 1 to 200; fewer come where they are large */
+    unsigned wait_ms; /* how long to wait for the first; 0: not at all */
+    /* Is it for the one who asks?  A pure function of the record and what is true now; called
+     * between the call and req.cb, for each event looked at. */
+    bool (*wants)(const struct hw_backend_updates *updates, const struct hw_record *record);
+    /* Out. */
+    const struct hw_backend_update_event *found;
+    size_t n_found;
+    struct hw_stream_id reached; /* where to go on: everything up to here was looked at */
+    bool has_more;               /* more that is wanted is there now (or may be: go on) */
+    struct hw_stream_id oldest;  /* with EXPIRED: a place from which nothing is missing */
+    /* The backend's own, NULL at submission. */
+    void *waiter;
+};
+
+/* What a consumer's caller may read, in a form that goes to Redis. */
+struct hw_backend_readable {
+    bool otherwise;           /* types that are not named */
+    const char *const *names; /* in: types of which the contrary holds */
+    size_t n_names;
+};
+
+/* Events for a named consumer, which is made where there is none. */
+struct hw_backend_pull {
+    struct hw_backend_req req; /* LIMIT: the account has as many consumers as it may; EXPIRED */
+    /* In. */
+    const char *account;
+    const char *name;
+    size_t limit;                /* 1 to 200 */
+    unsigned visibility_ms;
+    struct hw_backend_from from; /* where it begins if it is new */
+    struct hw_backend_readable readable;
+    /* Out. */
+    const struct hw_backend_update_event *found; /* those that come again, then new ones */
+    size_t n_found;
+    bool has_more;              /* another pull at once would bring some */
+    struct hw_stream_id oldest; /* with EXPIRED */
+};
+
+/* What a consumer has out, oldest first, by pages. */
+struct hw_backend_outstanding {
+    struct hw_backend_req req; /* NOT_FOUND: no such consumer */
+    /* In. */
+    const char *account;
+    const char *name;
+    struct hw_stream_id after; /* 0-0: from the first */
+    size_t limit;              /* 1 to 200 */
+    struct hw_backend_readable readable;
+    /* Out. */
+    const struct hw_backend_update_event *found;
+    size_t n_found;
+    struct hw_stream_id reached;
+    bool has_more;
+};
+
+struct hw_backend_ack {
+    struct hw_backend_req req; /* NOT_FOUND: no such consumer; EXPIRED: the cursor */
+    /* In. */
+    const char *account;
+    const char *name;
+    const char *const *event_ids; /* NULL: by cursor */
+    size_t n_event_ids;           /* at most 1,000 */
+    struct hw_stream_id cursor;   /* all up to it, those not handed out yet too */
+    /* Out. */
+    uint64_t n_acknowledged;
+    struct hw_stream_id oldest;   /* with EXPIRED */
+};
+
+struct hw_backend_consumer {
+    const char *name;
+    struct hw_stream_id position; /* handed out or passed over up to here */
+    uint64_t lag;                 /* events behind it */
+    uint64_t handed_out;          /* and not acknowledged */
+    uint64_t skipped;             /* trimmed before they were acknowledged */
+    hw_unix_ms created_ms;
+};
+
+struct hw_backend_consumers {
+    struct hw_backend_req req;
+    const char *account;                     /* in */
+    const struct hw_backend_consumer *found; /* out; by name */
+    size_t n_found;                          /* out */
+};
+
+struct hw_backend_drop_consumer {
+    struct hw_backend_req req; /* NOT_FOUND */
+    const char *account;       /* in */
+    const char *name;          /* in */
+};
+
 struct hw_backend_gauges {
     struct hw_backend_req req; /* always answered OK; what Redis cannot say now is as last known */
     struct hw_gauges gauges;   /* out */
@@ -237,6 +377,15 @@ struct hw_backend {
     void (*test)(void *data, struct hw_backend_test *req);
     void (*recover)(void *data, struct hw_backend_recover *req);
     void (*redeliver)(void *data, struct hw_backend_redeliver *req);
+    void (*backfill)(void *data, struct hw_backend_backfill *req);
+    void (*updates)(void *data, struct hw_backend_updates *req);
+    /* One that waits: answer it now, on the next turn, with what there is. */
+    void (*hurry)(void *data, struct hw_backend_updates *req);
+    void (*pull)(void *data, struct hw_backend_pull *req);
+    void (*outstanding)(void *data, struct hw_backend_outstanding *req);
+    void (*ack)(void *data, struct hw_backend_ack *req);
+    void (*consumers)(void *data, struct hw_backend_consumers *req);
+    void (*drop_consumer)(void *data, struct hw_backend_drop_consumer *req);
     void (*events)(void *data, struct hw_backend_events *req);
     void (*recall)(void *data, struct hw_backend_recall *req);
     void (*put_type)(void *data, struct hw_backend_book *req);
@@ -251,6 +400,8 @@ struct hw_backend {
     /* At once, from memory, as of half a second ago at most; borrowed until the next turn. */
     const struct hw_catalogue *(*catalogue)(void *data);
     const struct hw_token_book *(*tokens)(void *data);
+    /* Which life of Redis the feeds' cursors are of: another number once it was emptied. */
+    uint32_t (*feed_epoch)(void *data);
     /* Redis hangs (what it was asked has no answer for a second or two, and nothing new will get
      * one soon), or the catalogue was not read from it yet since the start. */
     bool (*is_out_of_reach)(void *data);

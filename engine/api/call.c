@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "api/session.h"
+#include "api/paging.h"
 #include "api/shared.h"
 #include "hookwheel/alloc.h"
 
@@ -52,6 +53,7 @@ static void result_problem(const struct hw_call *call, enum hw_backend_result re
     case HW_BACKEND_OK:
     case HW_BACKEND_REFUSED:
     case HW_BACKEND_KEPT:
+    case HW_BACKEND_EXPIRED:
     case HW_BACKEND_FAILED:
         hw_problem_set(p, HW_PROBLEM_INTERNAL, NULL, "Something went wrong here; try again.");
         break;
@@ -392,6 +394,24 @@ void hw_call_refuse_result(struct hw_call *call, enum hw_backend_result result,
     struct hw_problem p;
 
     result_problem(call, result, what, &p);
+    hw_call_refuse(call, &p);
+}
+
+uint32_t hw_call_epoch(const struct hw_call *call)
+{
+    const struct hw_backend *backend = call->api->options.backend;
+
+    return backend->feed_epoch(backend->data);
+}
+
+void hw_call_refuse_expired(struct hw_call *call, struct hw_stream_id oldest)
+{
+    struct hw_problem p;
+
+    hw_problem_set(&p, HW_PROBLEM_CURSOR_EXPIRED, NULL,
+                   "Events behind this cursor are no longer kept; oldest_cursor leads to all that "
+                   "are.");
+    hw_feed_cursor_write(hw_call_epoch(call), oldest, p.oldest_cursor);
     hw_call_refuse(call, &p);
 }
 

@@ -53,6 +53,13 @@ struct hw_call {
         struct hw_backend_test test;
         struct hw_backend_recover recover;
         struct hw_backend_redeliver redeliver;
+        struct hw_backend_backfill backfill;
+        struct hw_backend_updates updates;
+        struct hw_backend_pull pull;
+        struct hw_backend_outstanding outstanding;
+        struct hw_backend_ack ack;
+        struct hw_backend_consumers consumers;
+        struct hw_backend_drop_consumer drop_consumer;
         struct hw_backend_events events;
         struct hw_backend_recall recall;
         struct hw_backend_book book;
@@ -99,7 +106,9 @@ void hw_call_text(struct hw_call *call, int status, const char *content_type,
                   struct hw_slice body);
 void hw_call_nothing(struct hw_call *call); /* 204 */
 void hw_call_refuse(struct hw_call *call, const struct hw_problem *problem);
-/* For every result but HW_BACKEND_OK; `what` is "webhook", "delivery" ... */
+/* cursor_expired: `oldest` is a place from which nothing is missing. */
+void hw_call_refuse_expired(struct hw_call *call, struct hw_stream_id oldest);
+/* For every other result but HW_BACKEND_OK; `what` is "webhook", "delivery" ... */
 void hw_call_refuse_result(struct hw_call *call, enum hw_backend_result result,
                            const char *what);
 
@@ -119,6 +128,9 @@ HW_MUST_USE bool hw_call_is_json(const struct hw_call *call, struct hw_problem *
 /* The answer kept under the call's Idempotency-Key, or the refusal that it is another body's;
  * for HW_BACKEND_KEPT. */
 void hw_call_repeat(struct hw_call *call, struct hw_slice kept);
+
+/* Of the feeds' cursors that this call shows and reads. */
+uint32_t hw_call_epoch(const struct hw_call *call);
 
 /* The account to ask for things by id: NULL for root. */
 static inline const char *hw_call_own_account(const struct hw_call *call)

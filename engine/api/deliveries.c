@@ -27,7 +27,7 @@ static json_t *error_json(enum hw_failure failure, enum hw_phase phase,
     return error;
 }
 
-json_t *hw_deliveries_json(const struct hw_backend_delivery *d)
+json_t *hw_deliveries_json(uint32_t epoch, const struct hw_backend_delivery *d)
 {
     const struct hw_history *h = &d->history;
     char id[HW_ID_MAX];
@@ -38,7 +38,7 @@ json_t *hw_deliveries_json(const struct hw_backend_delivery *d)
         "s:o}",
         "id", id, "object", "delivery", "account", d->account, "webhook_id", d->webhook_id,
         "event_id", hw_lossy_text(h->event_id), "event_type", hw_lossy_text(h->event_type),
-        "cursor", hw_json_cursor(h->cursor), "subject", hw_lossy_text(h->subject), "status",
+        "cursor", hw_json_cursor(epoch, h->cursor), "subject", hw_lossy_text(h->subject), "status",
         hw_delivery_status_text(h->status), "attempts", (int)h->attempts, "created_at",
         hw_json_time(h->created_ms), "updated_at", hw_json_time(h->updated_ms),
         "last_attempt_at", hw_json_time(h->last_attempt_ms), "next_attempt_at",
@@ -210,7 +210,7 @@ static void on_inspected(struct hw_backend_req *req)
         hw_call_refuse_result(call, req->result, "delivery");
         return;
     }
-    object = hw_deliveries_json(&call->ask.inspect.found);
+    object = hw_deliveries_json(hw_call_epoch(call), &call->ask.inspect.found);
     json_object_set_new(object, "attempt_log", log_json(&call->ask.inspect));
     json_object_set_new(object, "request", request_json(call));
     hw_call_json(call, 200, object);
@@ -282,7 +282,7 @@ static void on_listed(struct hw_backend_req *req)
     }
     data = json_array();
     for (size_t i = 0; i < list->n_found; i++)
-        json_array_append_new(data, hw_deliveries_json(&list->found[i]));
+        json_array_append_new(data, hw_deliveries_json(hw_call_epoch(call), &list->found[i]));
     page.has_place = list->has_place;
     page.is_newer = list->is_newer;
     edges(list, oldest, newest);

@@ -10,6 +10,6 @@ void hw_deliveries_list(struct hw_call *call);
 void hw_deliveries_get(struct hw_call *call);
 
 /* The object as every answer shows it, without its log; NULL: out of memory. */
-json_t *hw_deliveries_json(const struct hw_backend_delivery *d);
+json_t *hw_deliveries_json(uint32_t epoch, const struct hw_backend_delivery *d);
 
 #endif

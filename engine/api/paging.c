@@ -3,6 +3,8 @@
 #include "base/must.h"
 #include "rules/entry.h"
 
+enum { FEED_PLACE_BYTES = 8 + 8 + 4 };
+
 unsigned char *hw_place_put(unsigned char *at, uint64_t number, size_t n_bytes)
 {
     for (size_t i = n_bytes; i-- > 0;)
@@ -102,15 +104,34 @@ json_t *hw_json_time(hw_unix_ms at)
     return json_string(text);
 }
 
-json_t *hw_json_cursor(struct hw_stream_id id)
+void hw_feed_cursor_write(uint32_t epoch, struct hw_stream_id id, char out[HW_CURSOR_MAX])
 {
-    unsigned char place[16];
+    unsigned char place[FEED_PLACE_BYTES];
+
+    hw_place_put(hw_place_put(hw_place_put(place, id.ms, 8), id.seq, 8), epoch, 4);
+    hw_cursor_write(HW_CURSOR_FEED, hw_slice(place, sizeof place), out);
+}
+
+bool hw_feed_cursor_read(uint32_t epoch, struct hw_slice text, struct hw_stream_id *id)
+{
+    unsigned char place[64];
+    size_t n_bytes;
+
+    if (!hw_cursor_read(HW_CURSOR_FEED, text, place, &n_bytes) || n_bytes != FEED_PLACE_BYTES)
+        return false;
+    *id = (struct hw_stream_id){ hw_place_get(place, 8), hw_place_get(place + 8, 8) };
+    if (hw_place_get(place + 16, 4) != epoch)
+        *id = HW_FEED_NOWHERE;
+    return true;
+}
+
+json_t *hw_json_cursor(uint32_t epoch, struct hw_stream_id id)
+{
     char text[HW_CURSOR_MAX];
 
     if (id.ms == 0 && id.seq == 0)
         return json_null();
-    hw_place_put(hw_place_put(place, id.ms, 8), id.seq, 8);
-    hw_cursor_write(HW_CURSOR_FEED, hw_slice(place, sizeof place), text);
+    hw_feed_cursor_write(epoch, id, text);
     return json_string(text);
 }
 

@@ -16,6 +16,9 @@
 #include "base/time.h"
 #include "rules/id.h"
 
+/* A place of a feed that is in none. */
+#define HW_FEED_NOWHERE ((struct hw_stream_id){ UINT64_MAX, UINT64_MAX })
+
 enum { HW_PAGE_PLACE_MAX = 32, HW_PAGE_LIMIT = 50, HW_PAGE_LIMIT_MAX = 200 };
 
 /* The kinds of cursors: one of another list is refused. */
@@ -46,11 +49,17 @@ json_t *hw_page_json(const struct hw_page *page, json_t *data, bool has_more,
 unsigned char *hw_place_put(unsigned char *at, uint64_t number, size_t n_bytes);
 uint64_t hw_place_get(const unsigned char *at, size_t n_bytes);
 
+/* A cursor of a feed: the place behind an event, in one life of Redis (epoch).  read, false: not
+ * one of ours; one of another epoch is HW_FEED_NOWHERE. */
+void hw_feed_cursor_write(uint32_t epoch, struct hw_stream_id id, char out[HW_CURSOR_MAX]);
+HW_MUST_USE bool hw_feed_cursor_read(uint32_t epoch, struct hw_slice text,
+                                     struct hw_stream_id *id);
+
 /* The text, or null where it is NULL or empty; "…Z" or null for 0; a feed cursor, or null
  * for 0-0; the number, or null for 0. */
 json_t *hw_json_text(const char *text);
 json_t *hw_json_time(hw_unix_ms at);
-json_t *hw_json_cursor(struct hw_stream_id id);
+json_t *hw_json_cursor(uint32_t epoch, struct hw_stream_id id);
 json_t *hw_json_number(uint64_t number);
 
 #endif

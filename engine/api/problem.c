@@ -46,6 +46,8 @@ static json_t *details_json(const struct hw_problem *p)
         json_object_set_new(details, "field", text_json(p->field, "?"));
     if (p->missing_scope[0] != '\0')
         json_object_set_new(details, "missing_scope", text_json(p->missing_scope, "?"));
+    if (p->oldest_cursor[0] != '\0')
+        json_object_set_new(details, "oldest_cursor", json_string(p->oldest_cursor));
     if (p->limit != 0)
         json_object_set_new(details, "limit", json_integer(p->limit));
     return details;

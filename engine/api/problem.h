@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "hookwheel/status.h"
+#include "rules/id.h"
 
 #define HW_PROBLEM_MAP(X)                                                                 \
     X(NONE, 200, "")                                                                      \
@@ -23,6 +24,7 @@
     X(LIMIT_EXCEEDED, 409, "limit_exceeded")                                              \
     X(IDEMPOTENCY_CONFLICT, 409, "idempotency_conflict")                                  \
     X(CONFLICT, 409, "conflict")                                                          \
+    X(CURSOR_EXPIRED, 410, "cursor_expired")                                              \
     X(PAYLOAD_TOO_LARGE, 413, "payload_too_large")                                        \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type")                              \
     X(RATE_LIMITED, 429, "rate_limited")                                                  \
@@ -42,6 +44,7 @@ struct hw_problem {
     char missing_scope[65];    /* details.missing_scope; "": none */
     unsigned limit;            /* details.limit; 0: none */
     unsigned retry_after_s;    /* of rate_limited: the header Retry-After */
+    char oldest_cursor[HW_CURSOR_MAX]; /* details.oldest_cursor; "": none */
     bool lists_types;          /* the call adds details.supported_event_types */
     char message[320];         /* one sentence for people */
 };

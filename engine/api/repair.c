@@ -35,7 +35,7 @@ static void on_inspected(struct hw_backend_req *req)
     struct hw_call *call = hw_call_of(req);
 
     if (req->result == HW_BACKEND_OK)
-        hw_call_json(call, 202, hw_deliveries_json(&call->ask.inspect.found));
+        hw_call_json(call, 202, hw_deliveries_json(hw_call_epoch(call), &call->ask.inspect.found));
     else
         hw_call_refuse_result(call, req->result, "delivery");
 }

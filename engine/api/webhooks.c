@@ -51,14 +51,15 @@ static void add_standing(json_t *object, const struct hw_webhook_standing *stand
                             hw_json_time(standing->last_delivery_ms));
 }
 
-static void add_disabling(json_t *object, const struct hw_webhook_standing *standing)
+static void add_disabling(json_t *object, uint32_t epoch,
+                          const struct hw_webhook_standing *standing)
 {
     json_object_set_new(object, "disabled_at", hw_json_time(standing->disabled_ms));
     json_object_set_new(object, "disabled_reason", hw_json_text(standing->disabled_reason));
-    json_object_set_new(object, "disabled_cursor", hw_json_cursor(standing->disabled_cursor));
+    json_object_set_new(object, "disabled_cursor", hw_json_cursor(epoch, standing->disabled_cursor));
 }
 
-json_t *hw_webhooks_json(const struct hw_webhook *wh,
+json_t *hw_webhooks_json(uint32_t epoch, const struct hw_webhook *wh,
                          const struct hw_webhook_standing *standing)
 {
     json_t *object = json_pack(
@@ -76,7 +77,7 @@ json_t *hw_webhooks_json(const struct hw_webhook *wh,
     add_standing(object, standing);
     json_object_set_new(object, "created_at", hw_json_time(wh->created_ms));
     json_object_set_new(object, "updated_at", hw_json_time(wh->updated_ms));
-    add_disabling(object, standing);
+    add_disabling(object, epoch, standing);
     return object;
 }
 
@@ -139,7 +140,7 @@ static json_t *as_text(json_t *object)
 static bool write_answer(struct hw_call *call, struct hw_problem *p)
 {
     const struct hw_webhook *wh = call->webhook;
-    json_t *object = hw_webhooks_json(wh, &wh->standing);
+    json_t *object = hw_webhooks_json(hw_call_epoch(call), wh, &wh->standing);
 
     json_object_set_new(object, "secret", json_string(wh->secret));
     call->answer = as_text(object);
@@ -236,7 +237,7 @@ static bool cut(const struct hw_page *page, const webhook_ref *picked, size_t *f
     return *to < n_picked;
 }
 
-static json_t *list_json(const struct hw_page *page, const webhook_ref *picked,
+static json_t *list_json(uint32_t epoch, const struct hw_page *page, const webhook_ref *picked,
                          size_t n_picked)
 {
     unsigned char oldest[PLACE_BYTES], newest[PLACE_BYTES];
@@ -246,8 +247,8 @@ static json_t *list_json(const struct hw_page *page, const webhook_ref *picked,
     bool is_empty = from == to;
 
     for (size_t i = from; i < to; i++)
-        json_array_append_new(data,
-                              hw_webhooks_json(picked[i]->webhook, &picked[i]->standing));
+        json_array_append_new(
+            data, hw_webhooks_json(epoch, picked[i]->webhook, &picked[i]->standing));
     if (!is_empty) {
         hw_place_put(newest, picked[from]->webhook->w, PLACE_BYTES);
         hw_place_put(oldest, picked[to - 1]->webhook->w, PLACE_BYTES);
@@ -275,7 +276,7 @@ static void on_listed(struct hw_backend_req *req)
     }
     picked = hw_malloc(list->n_found * sizeof *picked);
     if (picked != NULL)
-        body = list_json(&page, picked, pick(call, list, picked));
+        body = list_json(hw_call_epoch(call), &page, picked, pick(call, list, picked));
     hw_free(picked);
     hw_call_json(call, 200, body);
 }
@@ -316,7 +317,7 @@ static void on_found(struct hw_backend_req *req)
     if (req->result != HW_BACKEND_OK)
         hw_call_refuse_result(call, req->result, "webhook");
     else
-        hw_call_json(call, 200, hw_webhooks_json(found->webhook, &found->standing));
+        hw_call_json(call, 200, hw_webhooks_json(hw_call_epoch(call), found->webhook, &found->standing));
 }
 
 void hw_webhooks_get(struct hw_call *call)

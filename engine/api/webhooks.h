@@ -17,7 +17,7 @@ void hw_webhooks_delete(struct hw_call *call);
 struct hw_form_rules hw_webhooks_rules(const struct hw_call *call);
 
 /* The object as every answer shows it; NULL: out of memory. */
-json_t *hw_webhooks_json(const struct hw_webhook *wh,
+json_t *hw_webhooks_json(uint32_t epoch, const struct hw_webhook *wh,
                          const struct hw_webhook_standing *standing);
 
 #endif

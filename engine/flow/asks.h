@@ -2,7 +2,8 @@
  * asks - what the API's backend does, function by function; see api/backend.h for each.
  * `data` is the struct hw_backing.
  *
- * ask_webhooks.c, ask_deliveries.c, ask_replay.c, ask_events.c, ask_books.c
+ * ask_webhooks.c, ask_deliveries.c, ask_replay.c, ask_events.c, ask_books.c,
+ * ask_feed.c, ask_consumers.c, ask_backfill.c
  */
 #ifndef HW_FLOW_ASKS_H
 #define HW_FLOW_ASKS_H
@@ -31,6 +32,17 @@ void hw_ask_put_token(void *data, struct hw_backend_book *book);
 void hw_ask_drop_token(void *data, struct hw_backend_book *book);
 void hw_ask_refresh_types(void *data, struct hw_backend_book *book);
 void hw_ask_refresh_tokens(void *data, struct hw_backend_book *book);
+void hw_ask_backfill(void *data, struct hw_backend_backfill *backfill);
+
+void hw_ask_updates(void *data, struct hw_backend_updates *updates);
+void hw_ask_hurry(void *data, struct hw_backend_updates *updates);
+
+void hw_ask_pull(void *data, struct hw_backend_pull *pull);
+void hw_ask_outstanding(void *data, struct hw_backend_outstanding *outstanding);
+void hw_ask_ack(void *data, struct hw_backend_ack *ack);
+void hw_ask_consumers(void *data, struct hw_backend_consumers *consumers);
+void hw_ask_drop_consumer(void *data, struct hw_backend_drop_consumer *drop);
+
 const struct hw_catalogue *hw_ask_catalogue(void *data);
 const struct hw_token_book *hw_ask_tokens(void *data);
 

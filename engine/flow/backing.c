@@ -58,6 +58,13 @@ static void backing_readiness(void *data, struct hw_backend_readiness *out)
     b->readiness(b->data, out);
 }
 
+static uint32_t backing_feed_epoch(void *data)
+{
+    const struct hw_backing *b = data;
+
+    return b->store->feed_epoch;
+}
+
 static bool backing_is_out_of_reach(void *data)
 {
     const struct hw_backing *b = data;
@@ -95,6 +102,15 @@ void hw_backing_init(struct hw_backing *b)
         .catalogue = hw_ask_catalogue,
         .tokens = hw_ask_tokens,
         .gauges = backing_gauges,
+        .backfill = hw_ask_backfill,
+        .updates = hw_ask_updates,
+        .hurry = hw_ask_hurry,
+        .pull = hw_ask_pull,
+        .outstanding = hw_ask_outstanding,
+        .ack = hw_ask_ack,
+        .consumers = hw_ask_consumers,
+        .drop_consumer = hw_ask_drop_consumer,
+        .feed_epoch = backing_feed_epoch,
         .is_out_of_reach = backing_is_out_of_reach,
         .readiness = backing_readiness,
     };

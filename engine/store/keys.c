@@ -71,6 +71,14 @@ void hw_store_random(char out[HW_INSTANCE_CHARS + 1])
     out[HW_INSTANCE_CHARS] = '\0';
 }
 
+uint32_t hw_store_random_number(void)
+{
+    uint32_t number;
+
+    HW_MUST(getrandom(&number, sizeof number, 0) == (ssize_t)sizeof number);
+    return number;
+}
+
 void *hw_store_grow(void *array, size_t n, size_t *cap, size_t each_bytes)
 {
     size_t more = *cap > 0 ? 2 * *cap : 16;

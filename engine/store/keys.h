@@ -49,6 +49,7 @@ struct hw_store {
     char instance[HW_INSTANCE_CHARS + 1]; /* set by members; "": not joined */
     char epoch[24];                       /* set by members */
     char engine_key[33];                  /* set by members: marks our own ingress entries */
+    uint32_t feed_epoch;                  /* set by members: which life of this Redis */
     uint64_t history_max;                 /* set by ledger: delivered ones kept a webhook */
 };
 
@@ -63,5 +64,8 @@ HW_MUST_USE void *hw_store_grow(void *array, size_t n, size_t *cap, size_t each_
 
 /* Text of 128 random bits: an instance's id, the engine's key. */
 void hw_store_random(char out[HW_INSTANCE_CHARS + 1]);
+
+/* Any number: of the feeds' epoch. */
+uint32_t hw_store_random_number(void);
 
 #endif

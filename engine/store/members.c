@@ -113,7 +113,7 @@ static void refused(struct hw_members *m, struct hw_slice why)
     m->options.events->on_refused(m->options.data, &cause);
 }
 
-static void joined(struct hw_members *m, struct hw_slice engine_key)
+static void joined(struct hw_members *m, struct hw_slice engine_key, uint32_t feed_epoch)
 {
     if (!set_consumer(m) || engine_key.len >= sizeof m->store->engine_key) {
         m->state = STATE_OUT; /* the timer tries again; the id just made lapses */
@@ -122,6 +122,7 @@ static void joined(struct hw_members *m, struct hw_slice engine_key)
     memcpy(m->store->engine_key, engine_key.data, engine_key.len);
     m->store->engine_key[engine_key.len] = '\0';
     memcpy(m->store->instance, m->candidate, sizeof m->candidate);
+    m->store->feed_epoch = feed_epoch;
     m->state = STATE_IN;
     m->confirmed = m->beat_sent;
     m->looked = 0;
@@ -146,7 +147,8 @@ static void on_join(struct hw_redis_req *req, enum hw_redis_trouble what,
     } else if (hw_reply_int(hw_reply_item(reply, 0), 0) != 1) {
         refused(m, hw_reply_item(reply, 1)->text);
     } else {
-        joined(m, hw_reply_item(reply, 1)->text);
+        joined(m, hw_reply_item(reply, 1)->text,
+               (uint32_t)hw_reply_int(hw_reply_item(reply, 2), 0));
     }
 }
 
@@ -176,6 +178,7 @@ static void join(struct hw_members *m)
     hw_command_str(c, engine_key);
     hw_command_str(c, m->options.root_sha256 != NULL ? m->options.root_sha256 : "");
     hw_command_str(c, m->options.replace_root ? "1" : "0");
+    hw_command_u64(c, hw_store_random_number());
     m->beat_sent = hw_loop_now(m->store->loop);
     if (hw_redis_send(m->store->work, &m->beat_req, c, on_join) == HW_OK) {
         m->is_beating = true;

@@ -3,8 +3,9 @@
 --
 -- KEYS  <tag>inst, <prefix>:meta, the ingress stream
 -- ARGV  tag, id, epoch, process, schema, min_reader, shards, group, engine key to use where
---       there is none, root token's SHA-256 or '', '1' to replace the stored one
--- Reply {1, engine key} or {0, why not}
+--       there is none, root token's SHA-256 or '', '1' to replace the stored one, the feeds'
+--       epoch to use where there is none
+-- Reply {1, engine key, the feeds' epoch} or {0, why not}
 local tag, me, epoch = ARGV[1], ARGV[2], ARGV[3]
 local schema, min_reader, shards, root = ARGV[5], ARGV[6], ARGV[7], ARGV[10]
 local inst, meta, events = KEYS[1], KEYS[2], KEYS[3]
@@ -42,4 +43,6 @@ end
 redis.call('HSET', inst, me, epoch)
 redis.call('HSET', tag .. 'beat', me, '0')
 redis.call('HSET', tag .. 'process', me, ARGV[4])
-return { 1, redis.call('HGET', meta, 'engine_key') }
+-- Who reads a feed knows by this number that it is still the same one: it goes when the feeds do.
+redis.call('HSETNX', tag .. 'seq', '_e', ARGV[12])
+return { 1, redis.call('HGET', meta, 'engine_key'), redis.call('HGET', tag .. 'seq', '_e') }
