@@ -18,7 +18,7 @@ FROM debian:13-slim
 # redis-server is for an installation without HOOKWHEEL_REDIS_URL: Hookwheel starts it itself.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libuv1t64 libcares2 \
-        libhiredis1.1.0 libjansson4 libllhttp9.2 redis-server \
+        libhiredis1.1.0 libjansson4 libllhttp9.2 libnettle8t64 redis-server \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
     && useradd --uid 10420 --no-create-home --shell /usr/sbin/nologin hookwheel \
     && install -d -o hookwheel -g hookwheel -m 0700 /var/lib/hookwheel

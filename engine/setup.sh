@@ -66,7 +66,7 @@ system_release() {
 
 packages() {
     echo gcc libc6-dev make cmake pkg-config bzip2 ca-certificates curl
-    echo libuv1-dev libc-ares-dev libhiredis-dev libjansson-dev redis-server python3
+    echo libuv1-dev libc-ares-dev libhiredis-dev libjansson-dev nettle-dev redis-server python3
     case $release in
     12) echo node-llhttp ;;
     *) echo libllhttp-dev ;;
@@ -242,7 +242,7 @@ trap 'exit 130' INT TERM
 release=$(system_release)
 case $release in
 12 | 13) ;;
-*) stop "this system is neither Debian 12 nor 13: install libuv, c-ares, llhttp, hiredis, jansson, mbedTLS 3.6, redis-server, cmake and a C compiler by hand; then cmake -DHOOKWHEEL_SYSTEM_MBEDTLS=ON" ;;
+*) stop "this system is neither Debian 12 nor 13: install libuv, c-ares, llhttp, hiredis, jansson, nettle, mbedTLS 3.6, redis-server, cmake and a C compiler by hand; then cmake -DHOOKWHEEL_SYSTEM_MBEDTLS=ON" ;;
 esac
 
 install_packages

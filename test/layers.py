@@ -46,6 +46,7 @@ FOREIGN = {
     "llhttp.h": ["proto/http/"],
     "mbedtls/": ["proto/tls/", "proto/rules/sign.c"],
     "psa/": ["proto/tls/", "proto/rules/sign.c"],
+    "nettle/": ["proto/rules/sign.c"],
     "hiredis/": ["proto/redis/"],
     "jansson.h": ["engine/core/stored.c", "engine/core/webhook.c", "engine/api/", "engine/cli/"],
 }

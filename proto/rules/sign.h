@@ -19,7 +19,7 @@
 #define HW_SIGN_SECRET_MAX  100 /* text, with the NUL */
 #define HW_SIGN_HEX_BYTES   64
 #define HW_SIGN_BYTES       47  /* "v1," and 44 characters */
-#define HW_SIGN_STATE_BYTES 128 /* of mbedTLS, whose headers stay in sign.c */
+#define HW_SIGN_STATE_BYTES 128 /* of the library, whose headers stay in sign.c */
 
 /* Plain value: copy it, wipe it like any secret. */
 struct hw_sign_key {
