@@ -18,6 +18,7 @@ enum {
     STEP_MS = 250,
     TRIM_MAX = 500,
     TOUCHED_MIN = 64,  /* events added to a feed before it is trimmed for it */
+    YOUNG_MS = 5000,   /* younger events are not trimmed */
     FEEDS_MAX = 10000, /* remembered; the walk comes to the others */
     WALK_COUNT = 500,
     WALK_PAUSE_MS = 60000, /* between two walks */
@@ -30,7 +31,8 @@ enum {
 
 struct feed {
     struct hw_map_entry entry;
-    struct hw_list link; /* in janitor->due, or not */
+    struct hw_list link; /* in janitor->due or young, or in neither */
+    hw_mono_ms due_at;   /* young */
     unsigned n_added;
     char account[65];
 };
@@ -47,6 +49,7 @@ struct hw_janitor {
 
     struct hw_map feeds; /* of struct feed, owned */
     struct hw_list due;  /* feeds to be trimmed */
+    struct hw_list young; /* those that will be, the first to be first */
     struct feed *trimming;
 
     char scan_cursor[24];
@@ -137,16 +140,39 @@ void hw_janitor_touch(struct hw_janitor *j, struct hw_slice account, unsigned n)
         make_due(j, f);
 }
 
+/* Too many, but too young. */
+static void trim_later(struct hw_janitor *j, struct feed *f)
+{
+    f->due_at = now_of(j) + YOUNG_MS;
+    hw_list_push_back(&j->young, &f->link);
+}
+
+static void look_at_young(struct hw_janitor *j)
+{
+    struct hw_list *link;
+
+    while ((link = hw_list_first(&j->young)) != NULL &&
+           HW_CONTAINER_OF(link, struct feed, link)->due_at <= now_of(j)) {
+        hw_list_unlink(link);
+        hw_list_push_back(&j->due, link);
+    }
+}
+
 static void on_trimmed(struct hw_redis_req *req, enum hw_redis_trouble what,
                        const struct hw_reply *reply, const struct hw_cause *cause)
 {
     struct hw_janitor *j = HW_CONTAINER_OF(req, struct hw_janitor, req);
     struct feed *f = j->trimming;
-    bool has_more = what == HW_REDIS_FINE && hw_reply_int(reply, 0) > 0;
+    int64_t n_left = what == HW_REDIS_FINE ? hw_reply_int(reply, 0) : 0;
+    bool has_more = n_left > 0;
 
     (void)cause;
     j->trimming = NULL;
-    if (has_more || f->n_added >= TOUCHED_MIN)
+    if (has_more)
+        hw_list_push_back(&j->due, &f->link);
+    else if (n_left < 0)
+        trim_later(j, f);
+    else if (f->n_added >= TOUCHED_MIN)
         hw_list_push_back(&j->due, &f->link);
     else if (f->n_added == 0)
         forget_feed(j, f);
@@ -155,8 +181,10 @@ static void on_trimmed(struct hw_redis_req *req, enum hw_redis_trouble what,
 
 static bool trim(struct hw_janitor *j)
 {
-    struct hw_list *link = hw_list_pop(&j->due);
+    struct hw_list *link;
 
+    look_at_young(j);
+    link = hw_list_pop(&j->due);
     if (link == NULL)
         return false;
     j->trimming = HW_CONTAINER_OF(link, struct feed, link);
@@ -445,6 +473,7 @@ enum hw_status hw_janitor_open(struct hw_janitor **out,
     hw_command_init(&j->command);
     hw_map_init(&j->feeds);
     hw_list_init(&j->due);
+    hw_list_init(&j->young);
     hw_wheel_entry_init(&j->timer, on_timer);
     memcpy(j->scan_cursor, "0", 2);
     memcpy(j->sweep_late, "0", 2);

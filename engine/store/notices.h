@@ -5,10 +5,10 @@
  * ("<instance> <account> <account> ..."); this is the connection that listens.  Our own are left
  * out: whoever accepts knows.
  *
- * Lifetime  open, close once.
+ * Lifetime  open; close once, before the work connection.
  * Errors    a lost connection is made anew; what was missed meanwhile is unknown, so on_gap comes
- *           once it listens again.  Where Redis does not allow it to listen (an ACL), on_gap comes
- *           every GAP_MS instead.
+ *           once it listens again (and when it first does).  While it cannot listen (an ACL, too
+ *           many clients) on_gap comes every two seconds, unless the work connection is lost too.
  */
 #ifndef HW_STORE_NOTICES_H
 #define HW_STORE_NOTICES_H

@@ -134,7 +134,7 @@ static void on_down(void *data, const struct hw_cause *cause)
     r->options.events->on_down(r, cause);
 }
 
-static const struct hw_redis_events intake_events = { on_up, on_down };
+static const struct hw_redis_events intake_events = { .on_up = on_up, .on_down = on_down };
 
 enum hw_status hw_reader_open(struct hw_reader *r, const struct hw_reader_options *options,
                               struct hw_cause *cause)

@@ -12,6 +12,8 @@
  *   other error replies        told to the request, by kind
  *   READONLY                   told, and lost a second later
  *   silence                    known before the deadline; nothing is lost yet
+ *
+ * Where messages are waited for (on_message), they are no answers, and come between them.
  */
 #include "store/redis.h"
 
@@ -450,6 +452,23 @@ static bool expects_reply(const struct hw_redis *r)
            (r->state == REDIS_GREETING && hw_greeting_expects(&r->greeting));
 }
 
+static bool is_message(const struct hw_redis *r, const struct hw_reply *reply)
+{
+    return r->options.events->on_message != NULL && reply->kind == HW_REPLY_ARRAY &&
+           reply->n_items == 3 && hw_slice_is(reply->items[0].text, "message");
+}
+
+static void on_reply(struct hw_redis *r, const struct hw_reply *reply)
+{
+    if (r->state != REDIS_UP)
+        on_greeting_reply(r, reply);
+    else if (is_message(r, reply))
+        r->options.events->on_message(r->options.data, reply->items[1].text,
+                                      reply->items[2].text);
+    else
+        on_request_reply(r, reply);
+}
+
 /* A callback may close us, a greeting may be refused: then the rest is not read. */
 static enum hw_status read_replies(struct hw_redis *r, struct hw_cause *cause)
 {
@@ -460,10 +479,7 @@ static enum hw_status read_replies(struct hw_redis *r, struct hw_cause *cause)
         if (status != HW_OK || reply == NULL)
             return status;
         r->replied_at = r->heard_at;
-        if (r->state == REDIS_UP)
-            on_request_reply(r, reply);
-        else
-            on_greeting_reply(r, reply);
+        on_reply(r, reply);
     }
     return HW_OK;
 }

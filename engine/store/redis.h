@@ -81,6 +81,8 @@ struct hw_redis_req {
 struct hw_redis_events {
     void (*on_up)(void *data);                               /* ready for commands */
     void (*on_down)(void *data, const struct hw_cause *cause); /* lost, or could not be made */
+    /* Optional: a message of a channel that was subscribed to; both are borrowed. */
+    void (*on_message)(void *data, struct hw_slice channel, struct hw_slice text);
 };
 
 struct hw_redis_options {

@@ -161,6 +161,8 @@ struct fixture {
     int close_at_down, close_at_up; /* the how-manieth event closes from inside; 0: none */
     bool is_closed;
     int n_answers;
+    bool hears;     /* messages */
+    char heard[60]; /* "channel text answers so far;" each */
 };
 
 static void on_closed(void *data)
@@ -192,7 +194,19 @@ static void on_down(void *data, const struct hw_cause *cause)
         hw_redis_close(f->redis, on_closed, f);
 }
 
+static void on_message(void *data, struct hw_slice channel, struct hw_slice text)
+{
+    struct fixture *f = data;
+    size_t at = strlen(f->heard);
+
+    snprintf(f->heard + at, sizeof f->heard - at, "%.*s %.*s %d;", HW_SLICE_FMT(channel),
+             HW_SLICE_FMT(text), f->n_answers);
+}
+
 static const struct hw_redis_events events = { .on_up = on_up, .on_down = on_down };
+static const struct hw_redis_events hearing = { .on_up = on_up,
+                                                .on_down = on_down,
+                                                .on_message = on_message };
 
 static void on_guard(uv_timer_t *timer)
 {
@@ -217,7 +231,7 @@ static void open_url(struct fixture *f, const char *url, uint64_t timeout_ms)
                                         .metrics = &f->metrics,
                                         .name = "hookwheel test",
                                         .reply_timeout_ms = timeout_ms,
-                                        .events = &events,
+                                        .events = f->hears ? &hearing : &events,
                                         .data = f };
 
     CHECK_INT(hw_redis_target_parse(&f->target, hw_slice_str(url), NULL), ==, HW_OK);
@@ -1077,6 +1091,60 @@ CASE(an_answer_nobody_asked_for)
     fake_end(&fake);
     end(&f);
 }
+
+#define MESSAGE(text) "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\n" text "\r\n"
+
+CASE(messages_come_between_answers)
+{
+    static const char *const answers[] = {
+        "+OK\r\n+PONG\r\n",
+        MESSAGE("m1") "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n" MESSAGE("m2")
+        "*2\r\n$4\r\npong\r\n$0\r\n\r\n" MESSAGE("m3"),
+        NULL
+    };
+    struct fixture f;
+    struct fake fake;
+    struct ask subscribe, ping;
+
+    begin(&f);
+    f.hears = true;
+    fake_begin(&fake, &f, answers);
+    open_unix(&f, 5000);
+    RUN_UNTIL(&f, f.n_up == 1);
+    ask_begin(&subscribe, &f, "SUBSCRIBE c");
+    ask_begin(&ping, &f, "PING");
+    ask_end(&subscribe);
+    ask_end(&ping);
+    RUN_UNTIL(&f, strlen(f.heard) == 21);
+    CHECK_STR(f.heard, "c m1 0;c m2 1;c m3 2;");
+    CHECK_INT(subscribe.trouble, ==, HW_REDIS_FINE);
+    CHECK_INT(ping.trouble, ==, HW_REDIS_FINE);
+    CHECK_INT(f.n_down, ==, 0);
+    fake_end(&fake);
+    end(&f);
+}
+
+/* Where none are waited for, what looks like one is an answer. */
+CASE(an_answer_that_looks_like_a_message)
+{
+    static const char *const answers[] = { "+OK\r\n+PONG\r\n", MESSAGE("m1"), NULL };
+    struct fixture f;
+    struct fake fake;
+    struct ask a;
+
+    begin(&f);
+    fake_begin(&fake, &f, answers);
+    open_unix(&f, 5000);
+    RUN_UNTIL(&f, f.n_up == 1);
+    ask_begin(&a, &f, "MGET a b c");
+    ask_end(&a);
+    CHECK_INT(a.trouble, ==, HW_REDIS_FINE);
+    CHECK_STR(f.heard, "");
+    fake_end(&fake);
+    end(&f);
+}
+
+#undef MESSAGE
 
 CASE(protected_mode_and_the_limit_of_clients_are_named)
 {

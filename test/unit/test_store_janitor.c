@@ -53,6 +53,112 @@ CASE(a_feed_keeps_its_newest)
     end(&w, &n);
 }
 
+static void consumer(struct world *w, const char *account, const char *name, const char *pos,
+                     int passed, int skipped)
+{
+    (void)cli_int(w, "SADD " T "cons:%s %s", account, name);
+    (void)cli_int(w, "HSET " T "con:%s:%s pos %s passed %d skipped %d created 1", account,
+                  name, pos, passed, skipped);
+}
+
+static void check_consumer(struct world *w, const char *name, const char *pos, int passed,
+                           int skipped)
+{
+    CHECK_STR(cli_text(w, "HGET " T "con:%s pos", name), pos);
+    CHECK_INT(cli_int(w, "HGET " T "con:%s passed", name), ==, passed);
+    CHECK_INT(cli_int(w, "HGET " T "con:%s skipped", name), ==, skipped);
+}
+
+CASE(who_reads_a_feed_learns_what_is_gone)
+{
+    struct world w;
+    struct node n;
+    struct node_options o = node_defaults();
+
+    o.feed_max = 4;
+    o.feed_retention_ms = 100000000000000;
+    begin_with(&w, &n, &o);
+    for (int i = 1; i <= 10; i++)
+        (void)cli_text(&w, "XADD " T "led:acct 1000-%d r {} d 3:%d", i, i);
+    consumer(&w, "acct", "ahead", "1000-9", 9, 2);
+    consumer(&w, "acct", "level", "1000-6", 6, 0);
+    consumer(&w, "acct", "behind", "1000-2", 2, 1);
+    consumer(&w, "acct", "new", "0-0", 0, 0);
+    consumer(&w, "other", "far", "1000-2", 2, 1);
+    cli_text(&w, "CONFIG SET maxmemory 1"); /* it makes room, so it must work then */
+    hw_janitor_start(n.janitor);
+    hw_janitor_touch(n.janitor, HW_SLICE("acct"), 100);
+    RUN_UNTIL(&w, cli_int(&w, "XLEN " T "led:acct") == 4);
+    cli_text(&w, "CONFIG SET maxmemory 0");
+    CHECK_STR(cli_text(&w, "HGET " T "trimmed acct"), "1000-6");
+    CHECK_INT(cli_int(&w, "HLEN " T "trimmed"), ==, 1);
+    check_consumer(&w, "acct:ahead", "1000-9", 3, 2);
+    check_consumer(&w, "acct:level", "1000-6", 0, 0);
+    check_consumer(&w, "acct:behind", "1000-6", 0, 5);
+    check_consumer(&w, "acct:new", "1000-6", 0, 6);
+    check_consumer(&w, "other:far", "1000-2", 2, 1);
+    /* Further on. */
+    for (int i = 11; i <= 16; i++)
+        (void)cli_text(&w, "XADD " T "led:acct 1000-%d r {} d 3:%d", i, i);
+    hw_janitor_touch(n.janitor, HW_SLICE("acct"), 100);
+    RUN_UNTIL(&w, cli_int(&w, "XLEN " T "led:acct") == 4);
+    CHECK_STR(cli_text(&w, "HGET " T "trimmed acct"), "1000-12");
+    check_consumer(&w, "acct:ahead", "1000-12", 0, 5);
+    check_consumer(&w, "acct:behind", "1000-12", 0, 11);
+    /* Nothing to trim is nothing gone. */
+    hw_janitor_touch(n.janitor, HW_SLICE("acct"), 100);
+    run_for(&w, 600);
+    CHECK_STR(cli_text(&w, "HGET " T "trimmed acct"), "1000-12");
+    check_consumer(&w, "acct:ahead", "1000-12", 0, 5);
+    end(&w, &n);
+}
+
+CASE(a_burst_goes_once_it_is_old_enough)
+{
+    struct world w;
+    struct node n;
+    struct node_options o = node_defaults();
+    uint64_t added_ms;
+
+    o.feed_max = 10;
+    begin_with(&w, &n, &o);
+    for (int i = 1; i <= 100; i++)
+        (void)cli_text(&w, "XADD " T "led:acct * r {} d 3:%d", i);
+    added_ms = uv_hrtime() / 1000000;
+    hw_janitor_start(n.janitor);
+    hw_janitor_touch(n.janitor, HW_SLICE("acct"), 100); /* and nothing behind it */
+    RUN_UNTIL(&w, cli_int(&w, "XLEN " T "led:acct") == 10);
+    CHECK_INT(uv_hrtime() / 1000000 - added_ms, >=, 4900);
+    end(&w, &n);
+}
+
+CASE(large_events_go_by_small_pieces)
+{
+    enum { LARGE = 250000, EVENTS = 60 };
+    struct world w;
+    struct node n;
+    struct node_options o = node_defaults();
+    char *record = hw_malloc(LARGE);
+    const char *trims;
+
+    o.feed_max = 0;
+    begin_with(&w, &n, &o);
+    CHECK_NOT_NULL(record);
+    memset(record, 'x', LARGE);
+    for (int i = 1; i <= EVENTS; i++)
+        (void)cli_text(&w, "XADD " T "led:acct 1000-%d r %b d 3:%d", i, record, (size_t)LARGE,
+                       i);
+    hw_janitor_start(n.janitor);
+    hw_janitor_touch(n.janitor, HW_SLICE("acct"), 100);
+    RUN_UNTIL(&w, cli_int(&w, "XLEN " T "led:acct") == 0);
+    CHECK_STR(cli_text(&w, "HGET " T "trimmed acct"), "1000-60");
+    trims = strstr(cli_text(&w, "INFO commandstats"), "cmdstat_xtrim:calls=");
+    CHECK_NOT_NULL(trims);
+    CHECK_INT(strtol(trims + 20, NULL, 10), ==, 4); /* of 17 each */
+    hw_free(record);
+    end(&w, &n);
+}
+
 CASE(what_is_owed_keeps_its_body)
 {
     struct world w;
@@ -80,7 +186,7 @@ CASE(what_is_owed_keeps_its_body)
     CHECK_INT(cli_int(&w, "KEYS " T "body:*"), ==, 4);
     CHECK_STR(cli_text(&w, "GET " T "body:4:2"), "00-trace\n{\"n\":2}");
     taking_begin(&t);
-    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, 3, 10, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, 3, 10, 0, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     CHECK_INT(t.n_items, ==, 2);
     CHECK_SLICE(t.items[0].record, "{\"n\":3}");

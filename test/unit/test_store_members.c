@@ -169,6 +169,33 @@ CASE(fenced_comes_back_under_another_id)
     world_end(&w);
 }
 
+/* By it a reader's place is known to be of this Redis's feeds, which went with its data. */
+CASE(feeds_have_an_epoch)
+{
+    struct world w;
+    struct node a, b;
+    uint32_t epoch;
+
+    world_begin(&w);
+    node_begin(&a, &w);
+    epoch = a.store.feed_epoch;
+    CHECK_INT(cli_int(&w, "HGET hw:{s0}:seq _e"), ==, epoch);
+    node_begin(&b, &w);
+    CHECK_INT(b.store.feed_epoch, ==, epoch);
+    /* Another life of an instance is none of the feeds. */
+    CHECK_INT(cli_int(&w, "HDEL hw:{s0}:inst %s", b.store.instance), ==, 1);
+    RUN_UNTIL(&w, b.n_joined == 2);
+    CHECK_INT(b.store.feed_epoch, ==, epoch);
+    (void)cli_text(&w, "FLUSHALL");
+    RUN_UNTIL(&w, a.n_joined == 2 && b.n_joined == 3);
+    CHECK(a.store.feed_epoch != epoch);
+    CHECK_INT(b.store.feed_epoch, ==, a.store.feed_epoch);
+    CHECK_INT(cli_int(&w, "HGET hw:{s0}:seq _e"), ==, a.store.feed_epoch);
+    node_end(&a);
+    node_end(&b);
+    world_end(&w);
+}
+
 CASE(epoch_fences_the_old_connection)
 {
     struct world w;

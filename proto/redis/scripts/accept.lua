@@ -130,11 +130,15 @@ if n_webhooks > 0 then
     end
 end
 
-local own = {}
+local own, added, is_added = {}, { me }, {}
 for e = 1, n_events do
     if not verdict[e] then
         local from = place[e]
         local account = accounts[tonumber(ARGV[from + 1])]
+        if not is_added[account] then
+            is_added[account] = true
+            added[#added + 1] = account
+        end
         local n_targets = tonumber(ARGV[from + 5])
         local names, numbers, waits = {}, {}, nil
         for k = 1, n_targets do
@@ -193,6 +197,11 @@ if is_marked then
         marks[i] = 'e:' .. ids[i]
     end
     redis.call('HDEL', tag .. 'marks', unpack(marks))
+end
+-- The others' readers of these feeds wait for it.  One that we are not allowed to tell looks
+-- for itself.
+if #added > 1 and redis.call('HLEN', inst) > 1 then
+    redis.pcall('PUBLISH', tag .. 'feed', table.concat(added, ' '))
 end
 
 local lengths = {}

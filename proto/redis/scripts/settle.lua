@@ -81,10 +81,22 @@ local function add(list, a, b)
     end
 end
 
+-- The end of a feed, where its newest events may have been trimmed too.
+local function last_generated(feed)
+    if redis.call('EXISTS', feed) == 0 then
+        return '0-0'
+    end
+    local info = redis.call('XINFO', 'STREAM', feed)
+    for i = 1, #info, 2 do
+        if info[i] == 'last-generated-id' then
+            return info[i + 1]
+        end
+    end
+end
+
 local function disable(w, account, notice, reason, now)
-    local newest = redis.call('XREVRANGE', tag .. 'led:' .. account, '+', '-', 'COUNT', 1)
     redis.call('HSET', tag .. 'wh:' .. w, 'st', 'disabled', 'da', now, 'dr', reason,
-        'dc', newest[1] and newest[1][1] or '0-0')
+        'dc', last_generated(tag .. 'led:' .. account))
     redis.call('HINCRBY', tag .. 'regv', account, 1)
     redis.call('HINCRBY', tag .. 'regv', '*', 1)
     redis.call('XADD', events, '*', 'type', 'webhook.disabled', 'account', account,

@@ -1,9 +1,12 @@
 -- trim: the oldest events of a feed go; the body of what is still owed first gets a key of its
 -- own.  Nothing younger than 5 s goes.
 --
+-- The last one that went is noted in <tag>trimmed: whoever has read that far misses nothing.  A
+-- named consumer that has not is moved on behind it, and what it misses is counted (skipped).
+--
 -- KEYS  <tag>inst
 -- ARGV  tag, id, epoch, account, how many are kept, for how long (ms), at most so many now
--- Reply how many more there are to trim (roughly; 0: none)
+-- Reply how many more there are to trim (roughly; 0: none; -1: some, when they are old enough)
 local tag, me, epoch = ARGV[1], ARGV[2], ARGV[3]
 local inst = KEYS[1]
 local known = redis.call('HGET', inst, me)
@@ -12,22 +15,34 @@ if not known or tonumber(known) > tonumber(epoch) then
 end
 local feed = tag .. 'led:' .. ARGV[4]
 local keep, max = tonumber(ARGV[5]), tonumber(ARGV[7])
+local BYTES, STEP = 4194304, 16 -- of events in one call, about; events read at a time, at most
 local time = redis.call('TIME') -- the clock that the entries' ids are by
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local oldest, youngest = now - tonumber(ARGV[6]), now - 5000
 
 local over = redis.call('XLEN', feed) - keep
-local going, next_id = {}, nil
-for i, entry in ipairs(redis.call('XRANGE', feed, '-', '+', 'COUNT', max + 1)) do
-    local ms = tonumber(string.match(entry[1], '^%d+'))
-    if i > max or ms > youngest or (i > over and ms >= oldest) then
-        next_id = entry[1]
-        break
+local going, n_bytes, next_id, is_cut = {}, 0, nil, false
+local start, largest = '-', BYTES -- what lies there may be large: so the first is read alone
+repeat
+    local step = math.max(1, math.min(STEP, math.floor((BYTES - n_bytes) / largest)))
+    local entries = redis.call('XRANGE', feed, start, '+', 'COUNT', step)
+    if start == '-' then
+        largest = 1
     end
-    going[i] = entry
-end
+    for _, entry in ipairs(entries) do
+        local n, ms = #going + 1, tonumber(string.match(entry[1], '^%d+'))
+        is_cut = n > max or n_bytes > BYTES
+        if is_cut or ms > youngest or (n > over and ms >= oldest) then
+            next_id = entry[1]
+            break
+        end
+        going[n] = entry
+        n_bytes, start = n_bytes + #entry[2][2], '(' .. entry[1]
+        largest = math.max(largest, #entry[2][2])
+    end
+until next_id or #entries < step
 if #going == 0 then
-    return 0
+    return over > 0 and -1 or 0
 end
 
 -- Whose deliveries are still owed?  In wait (in order of n, so most are ruled out by its first),
@@ -85,4 +100,20 @@ if next_id then
 else
     redis.call('XTRIM', feed, 'MAXLEN', 0)
 end
-return #going == max and math.max(over - #going, 1) or 0
+local last = going[#going][1]
+redis.call('HSET', tag .. 'trimmed', ARGV[4], last)
+
+for _, name in ipairs(redis.call('SMEMBERS', tag .. 'cons:' .. ARGV[4])) do
+    local consumer = tag .. 'con:' .. ARGV[4] .. ':' .. name
+    local passed = tonumber(redis.call('HGET', consumer, 'passed')) or 0
+    if passed >= #going then
+        redis.call('HINCRBY', consumer, 'passed', -#going)
+    else
+        redis.call('HSET', consumer, 'pos', last, 'passed', '0')
+        redis.call('HINCRBY', consumer, 'skipped', #going - passed)
+    end
+end
+if is_cut then
+    return math.max(over - #going, 1)
+end
+return over > #going and -1 or 0
