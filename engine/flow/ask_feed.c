@@ -1,16 +1,16 @@
 #include "flow/asks.h"
-#include "flow/question.h"
+#include "flow/backing.h"
 
 void hw_ask_updates(void *data, struct hw_backend_updates *ask)
 {
-    struct hw_question *q = hw_question_new(data, &ask->req);
+    struct hw_backing *b = data;
 
-    if (q != NULL)
-        hw_question_end_later(q, HW_BACKEND_FAILED);
+    hw_hub_ask(&b->hub, ask);
 }
 
 void hw_ask_hurry(void *data, struct hw_backend_updates *ask)
 {
-    (void)data;
-    (void)ask;
+    struct hw_backing *b = data;
+
+    hw_hub_hurry(&b->hub, ask);
 }

@@ -1,49 +1,65 @@
 /*
  * hub - everybody who reads a feed: those who want what is there, and those who wait for more.
  *
- * One who is behind pages on alone.  Those who have come to the end of an account's feed wait
- * together: when it is added to, one read a turn serves them all, each event taken apart once.
- * A read under way collects who comes meanwhile; they are looked at when it is over, so that
- * nobody misses what came between.
+ * One who is behind pages on alone.  Those who are at the end of an account's feed, or close to
+ * it, are served together: when it is added to, and when somebody joins them, one read a turn is
+ * for them all, each event taken apart once.
  *
- *   ask -> behind: read, filter, again until the limit or the end -> answer
- *       -> at the end, nothing found, may wait: waiting -> touch -> one read for all -> answer
- *                                                       -> hurry, its time: answer, empty
- *                                                       -> Redis gone: UNAVAILABLE
+ *   ask -> behind: pages of its own -> answer
+ *                  nothing up to the end, and it may wait -> joins the others of its account
+ *       -> close to the end: joins them at once
+ *   joined -> one read for all -> found: answer
+ *                              -> nothing: waiting -> touch -> one read for all -> answer
+ *                                                  -> its time is over, hurry -> answer, empty
+ *                                                  -> Redis gone -> UNAVAILABLE
  *
- * Memory    embedded; a waiter is one small block (about 200 bytes), an account with waiters
- *           another.
+ * waiter.h is the one who asks, watch.h those of one account together, pager.h one alone.
+ *
+ * Memory    embedded; a waiter is one block of about 110 bytes, an account where somebody waits,
+ *           or waited some seconds ago, one of about 400.  At most 16 page on alone at once, with
+ *           about 3 MiB each at worst; the others of them queue for it.
  * Lifetime  init; close when the API is closed and the work connection too.
  * Errors    Redis away or refusing: HW_BACKEND_UNAVAILABLE, those who wait too.
  * Cost      a touch without waiters is one hash look-up; an event costs each waiter a call of its
- *           filter and its answer.
+ *           filter and its answer.  A lost notice costs those who wait five seconds at most.
  */
 #ifndef HW_FLOW_HUB_H
 #define HW_FLOW_HUB_H
 
-#include "api/backend.h"
-#include "store/feed.h"
+#include "flow/watch.h"
+
+/* So long after its last read an account where somebody waits is read anyway. */
+enum { HW_HUB_REST_MS = 5000 };
 
 struct hw_hub {
-    struct hw_loop *loop;   /* borrowed, both */
+    struct hw_loop *loop; /* borrowed, both */
     struct hw_store *store;
-    struct hw_map accounts;         /* of those with waiters or a read under way; owned */
-    struct hw_list alone;           /* those who are behind, reading */
-    struct hw_list told;            /* to be answered on the next turn */
-    struct hw_wheel_entry later;    /* it */
-    struct hw_wheel_entry fallback; /* every few seconds each waiting account is read anyway */
+    struct hw_map accounts; /* watches: somebody waits there, or did a moment ago; owned */
+    struct hw_list due;     /* of them: those whose feed is to be read */
+    struct hw_list resting; /* those that were read, the one read longest ago first */
+    struct hw_wheel_entry fallback; /* the first of these has rested long enough */
+    size_t n_reading;               /* those being read: in neither */
+    struct hw_watch_desk desk;
+    struct hw_list behind;         /* waiters that are to page on alone */
+    size_t n_paging;               /* those that do: not in it */
+    struct hw_list told;           /* waiters whose answer is known */
+    struct hw_backend_req *failed; /* questions that got no memory, chained by state */
+    struct hw_turn_hook turn;      /* gives the answers that are known, begins reads */
 };
 
-void hw_hub_init(struct hw_hub *h);
+void hw_hub_init(struct hw_hub *h, struct hw_loop *loop, struct hw_store *store);
 void hw_hub_close(struct hw_hub *h);
 
 /* As the backend's updates and hurry. */
 void hw_hub_ask(struct hw_hub *h, struct hw_backend_updates *ask);
 void hw_hub_hurry(struct hw_hub *h, struct hw_backend_updates *ask);
 
-/* That account's feed was added to; any may have been; the work connection is lost. */
+/* That account's feed was added to; any may have been. */
 void hw_hub_touch(struct hw_hub *h, struct hw_slice account);
 void hw_hub_touch_all(struct hw_hub *h);
+
+/* The work connection is lost, or this instance is fenced: whoever waits is told UNAVAILABLE, as
+ * places known so far may be of a Redis that was emptied. */
 void hw_hub_down(struct hw_hub *h);
 
 #endif

@@ -295,6 +295,7 @@ static void on_taken(struct hw_intake *in, const struct hw_accept_event *ev)
 
     in->metrics->events_accepted++;
     hw_janitor_touch(in->janitor, ev->account, 1);
+    hw_hub_touch(in->hub, ev->account);
     for (size_t i = 0; i < ev->n_targets; i++) {
         if (ev->targets[i].to_wait)
             continue;
@@ -356,8 +357,10 @@ static void on_accepted(struct hw_accept *a, enum hw_redis_trouble trouble)
     if (in->is_void || trouble == HW_REDIS_FENCED || trouble == HW_REDIS_GONE) {
         /* What was taken all the same is found by comparing, or by whoever owns it now; a
          * comparison may have read too early for an accept that was answered after it. */
-        if (trouble != HW_REDIS_FENCED && trouble != HW_REDIS_GONE)
+        if (trouble != HW_REDIS_FENCED && trouble != HW_REDIS_GONE) {
             hw_keeper_doubt(in->keeper);
+            hw_hub_touch_all(in->hub);
+        }
         in->is_void = true;
         end_if_done(in);
         return;

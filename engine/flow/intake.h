@@ -11,6 +11,7 @@
 #define HW_FLOW_INTAKE_H
 
 #include "core/courier.h"
+#include "flow/hub.h"
 #include "flow/keeper.h"
 #include "store/ingest.h"
 #include "store/janitor.h"
@@ -29,6 +30,7 @@ struct hw_intake {
     struct hw_janitor *janitor;
     struct hw_courier *courier;
     struct hw_keeper *keeper;
+    struct hw_hub *hub;
     size_t max_payload_bytes;
     /* Accepting does not work now (at each try), or works again (FINE). */
     void (*on_state)(void *data, enum hw_redis_trouble trouble);
