@@ -1,7 +1,8 @@
 # Turns Lua scripts into C: cmake -DSCRIPTS=a,b -DFROM=dir -DTO=dir -P embed.cmake
 #
-# The bytes go in as they are; the SHA1 is that of the file, which is what Redis answers
-# to SCRIPT LOAD.
+# The bytes go in as they are; the SHA1 is that of the text, which is what Redis answers
+# to SCRIPT LOAD.  A script that says in a line of its own "-- Behind x.lua." has the text of
+# x.lua in front.
 
 string(REPLACE "," ";" SCRIPTS "${SCRIPTS}")
 
@@ -12,8 +13,15 @@ set(source "/* Generated from proto/redis/scripts. */\n#include \"redis/scripts.
 set(all "")
 
 foreach(name IN LISTS SCRIPTS)
-  file(READ ${FROM}/${name}.lua hex HEX)
-  file(SHA1 ${FROM}/${name}.lua sha1)
+  set(file ${FROM}/${name}.lua)
+  file(READ ${file} text)
+  if(text MATCHES "\n-- Behind ([a-z_]+)\\.lua\\.\n")
+    file(READ ${FROM}/${CMAKE_MATCH_1}.lua front)
+    set(file ${TO}/${name}.lua)
+    file(WRITE ${file} "${front}${text}")
+  endif()
+  file(READ ${file} hex HEX)
+  file(SHA1 ${file} sha1)
   string(REGEX REPLACE "(................................)" "\\1\n    " hex "${hex}")
   string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1, " bytes "${hex}")
   string(REPLACE " \n" "\n" bytes "${bytes}")
