@@ -247,11 +247,20 @@ static void tie_parts(struct hw_engine *e)
         .janitor = e->janitor,
         .courier = &e->courier,
         .keeper = &e->keeper,
+        .hub = &e->backing.hub,
         .max_payload_bytes = e->config.max_payload_bytes,
         .on_state = hw_engine_on_accept_state,
         .data = e,
     };
     hw_intake_init(&e->intake);
+    e->backfill = (struct hw_backfill){
+        .loop = &e->loop,
+        .store = &e->store,
+        .members = e->members,
+        .subscriptions = hw_registry_subscriptions(e->registry),
+        .courier = &e->courier,
+    };
+    hw_backfill_init(&e->backfill);
     e->backing = (struct hw_backing){
         .loop = &e->loop,
         .store = &e->store,
@@ -260,6 +269,7 @@ static void tie_parts(struct hw_engine *e)
         .courier = &e->courier,
         .keeper = &e->keeper,
         .schedule = e->schedule,
+        .backfill = &e->backfill,
         .readiness = hw_engine_readiness,
         .connections = count_connections,
         .durability = current_durability,
@@ -349,6 +359,14 @@ static enum hw_status connect_redis(struct hw_engine *e, struct hw_cause *cause)
         .events = &hw_engine_ingest_events,
         .data = e,
     };
+    struct hw_notices_options notices = {
+        .store = &e->store,
+        .target = &e->target,
+        .trust = e->trust,
+        .on_added = hw_engine_on_feed_added,
+        .on_gap = hw_engine_on_feed_gap,
+        .data = e,
+    };
     enum hw_status status = hw_redis_open(&e->work, &e->loop, &work, cause);
 
     if (status != HW_OK)
@@ -356,7 +374,7 @@ static enum hw_status connect_redis(struct hw_engine *e, struct hw_cause *cause)
     e->store.work = e->work;
     status = hw_ingest_open(&e->ingest, &ingest, cause);
     e->intake.ingest = e->ingest;
-    return status;
+    return status == HW_OK ? hw_notices_open(&e->notices, &notices, cause) : status;
 }
 
 enum hw_status hw_engine_start(struct hw_engine *e, struct hw_cause *cause)
@@ -453,6 +471,7 @@ void hw_engine_drain(struct hw_engine *e)
     hw_dispatch_stop(&e->courier.dispatch, true);
     hw_schedule_stop(e->schedule);
     hw_janitor_stop(e->janitor);
+    hw_backfill_stop(&e->backfill);
     hw_wheel_entry_init(&e->drain_deadline, on_drain_deadline);
     hw_loop_arm(&e->loop, &e->drain_deadline, e->config.drain_timeout_ms);
     hw_ingest_stop(e->ingest, on_ingest_stopped, e);
@@ -473,6 +492,8 @@ static void close_api(struct hw_engine *e)
     struct hw_api *api = e->api;
 
     e->api = NULL;
+    if (e->has_courier)
+        hw_backfill_stop(&e->backfill); /* who waits for one is told */
     if (api != NULL)
         hw_api_close(api, on_step_closed, e);
     else
@@ -483,6 +504,14 @@ static void close_ingest(struct hw_engine *e)
 {
     if (e->ingest != NULL)
         hw_ingest_close(e->ingest, on_step_closed, e);
+    else
+        close_next(e);
+}
+
+static void close_notices(struct hw_engine *e)
+{
+    if (e->notices != NULL)
+        hw_notices_close(e->notices, on_step_closed, e);
     else
         close_next(e);
 }
@@ -510,6 +539,7 @@ static void close_work(struct hw_engine *e)
 static void close_store(struct hw_engine *e)
 {
     if (e->has_courier) {
+        hw_backfill_close(&e->backfill);
         hw_backing_close(&e->backing);
         hw_sender_close(&e->sender);
     }
@@ -576,6 +606,7 @@ static void close_rest(struct hw_engine *e)
 static void (*const close_steps[])(struct hw_engine *e) = {
     close_api,      /* no more questions */
     close_ingest,   /* no more events */
+    close_notices,  /* nor of others */
     close_client,   /* no more attempts */
     close_work,     /* no more answers */
     close_store,    /* what waited for them */

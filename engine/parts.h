@@ -8,6 +8,7 @@
 #define HW_PARTS_H
 
 #include "api/api.h"
+#include "flow/backfill.h"
 #include "flow/backing.h"
 #include "flow/intake.h"
 #include "flow/keeper.h"
@@ -21,6 +22,7 @@
 #include "store/janitor.h"
 #include "store/ledger.h"
 #include "store/members.h"
+#include "store/notices.h"
 #include "store/registry.h"
 #include "store/schedule.h"
 
@@ -63,6 +65,7 @@ struct hw_engine {
     struct hw_store store;
     struct hw_members *members;
     struct hw_ingest *ingest;
+    struct hw_notices *notices;
     struct hw_ledger *ledger;
     struct hw_schedule *schedule;
     struct hw_registry *registry;
@@ -74,9 +77,10 @@ struct hw_engine {
     struct hw_sender sender;
     struct hw_keeper keeper;
     struct hw_intake intake;
+    struct hw_backfill backfill;
     struct hw_backing backing;
     struct hw_api *api;
-    bool has_courier; /* courier, sender, keeper, intake, backing are init'ed */
+    bool has_courier; /* courier, sender, keeper, intake, backfill, backing are init'ed */
 
     struct hw_turn_hook pump;      /* end of turn: start who may start */
     struct hw_registry_op refresh; /* of an account one of whose webhooks was just disabled */
@@ -126,6 +130,8 @@ extern const struct hw_schedule_events hw_engine_schedule_events;
 extern const struct hw_registry_events hw_engine_registry_events;
 extern const struct hw_courier_ports hw_engine_courier_ports;
 void hw_engine_on_pump(struct hw_turn_hook *hook);
+void hw_engine_on_feed_added(void *data, struct hw_slice account);
+void hw_engine_on_feed_gap(void *data);
 void hw_engine_on_accept_state(void *data, enum hw_redis_trouble trouble);
 void hw_engine_on_ask_again(struct hw_wheel_entry *entry);
 void hw_engine_on_embedded_news(void *data, enum hw_embedded_news news,

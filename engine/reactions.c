@@ -3,7 +3,7 @@
  *
  *   work connection up    -> how Redis keeps data is asked -> fit: members join (or come back);
  *                            unfit: refused at the first time, not ready later; asked again
- *   joined (a new id)     -> the registry is loaded -> running: ingest, schedule, janitor begin
+ *   joined (a new id)     -> the registry is loaded -> running: ingest, schedule, janitor, backfill begin
  *   back (the same id)    -> settles go out again -> memory and Redis are compared -> running
  *   fenced                -> everything not under way is forgotten; joined follows
  *   beat                  -> shares, holds, orphans, a changed registry
@@ -105,15 +105,18 @@ static void on_redis_down(void *data, const struct hw_cause *cause)
         snprintf(e->down_text, sizeof e->down_text, "%s", cause->note);
     e->is_running = e->is_waiting_for_judgement = false;
     hw_members_down(e->members);
+    hw_hub_down(&e->backing.hub);
     hw_schedule_stop(e->schedule);
     hw_janitor_stop(e->janitor);
+    hw_backfill_stop(&e->backfill);
     event.cause = cause;
     if (is_news)
         hw_engine_tell(e, event);
     hw_engine_look_ready(e);
 }
 
-const struct hw_redis_events hw_engine_redis_events = { on_redis_up, on_redis_down };
+const struct hw_redis_events hw_engine_redis_events = { .on_up = on_redis_up,
+                                                         .on_down = on_redis_down };
 
 void hw_engine_on_embedded_news(void *data, enum hw_embedded_news news,
                                 const struct hw_cause *cause)
@@ -136,7 +139,7 @@ static void look_for_backlogs(struct hw_engine *e)
 
     for (size_t w = 0; w < s->n_numbers; w++)
         if (s->by_number[w] != NULL)
-            hw_courier_backlog(&e->courier, (uint32_t)w);
+            hw_courier_backlog(&e->courier, (uint32_t)w, HW_BACKLOG_LIVE);
 }
 
 static void run(struct hw_engine *e)
@@ -149,6 +152,7 @@ static void run(struct hw_engine *e)
     hw_ingest_start(e->ingest);
     hw_schedule_start(e->schedule);
     hw_janitor_start(e->janitor);
+    hw_backfill_start(&e->backfill);
     look_for_backlogs(e);
     hw_engine_look_ready(e);
 }
@@ -192,7 +196,9 @@ static void on_fenced(void *data)
     hw_intake_void(&e->intake);
     hw_schedule_stop(e->schedule);
     hw_janitor_stop(e->janitor);
+    hw_backfill_stop(&e->backfill);
     hw_ledger_fence(e->ledger);
+    hw_hub_down(&e->backing.hub);
     hw_courier_drop_all(&e->courier);
     hw_engine_warn(e, NULL,
                    "another instance took this one's work over because its heartbeat was "
@@ -206,6 +212,8 @@ static void on_beat(void *data, const struct hw_members_view *view)
 
     hw_engine_note_trouble(e, HW_TROUBLE_BEAT, HW_REDIS_FINE, NULL);
     if (view->n_live != e->n_live) {
+        if (view->n_live < e->n_live && e->is_running)
+            look_for_backlogs(e); /* who left in order knew what waits */
         e->n_live = view->n_live;
         hw_dispatch_share(&e->courier.dispatch, view->n_live);
     }
@@ -293,6 +301,22 @@ void hw_engine_on_accept_state(void *data, enum hw_redis_trouble trouble)
 
     if (trouble != e->troubles[HW_TROUBLE_ACCEPT].trouble)
         hw_engine_note_trouble(e, HW_TROUBLE_ACCEPT, trouble, NULL);
+}
+
+/* ---- feeds that others added to ---- */
+
+void hw_engine_on_feed_added(void *data, struct hw_slice account)
+{
+    struct hw_engine *e = data;
+
+    hw_hub_touch(&e->backing.hub, account);
+}
+
+void hw_engine_on_feed_gap(void *data)
+{
+    struct hw_engine *e = data;
+
+    hw_hub_touch_all(&e->backing.hub);
 }
 
 /* ---- the ledger ---- */
@@ -393,7 +417,7 @@ static void empty_parked(struct hw_engine *e, struct hw_webhook *wh)
         NULL) /* else no memory for it: its backlog is looked for on the next beat */
         endpoint->is_emptied = true;
     hw_keeper_empty(&e->keeper, wh->w);
-    hw_courier_backlog(&e->courier, wh->w);
+    hw_courier_backlog(&e->courier, wh->w, HW_BACKLOG_LIVE);
 }
 
 static void on_changed(void *data, const struct hw_account *account)
@@ -449,9 +473,10 @@ static void port_mark(struct hw_courier *c, struct hw_delivery *d)
     hw_keeper_mark(&engine_of(c)->keeper, d);
 }
 
-static void port_refill(struct hw_courier *c, struct hw_endpoint *endpoint, size_t k)
+static void port_refill(struct hw_courier *c, struct hw_endpoint *endpoint,
+                        struct hw_wanted wanted)
 {
-    hw_keeper_refill(&engine_of(c)->keeper, endpoint, k);
+    hw_keeper_refill(&engine_of(c)->keeper, endpoint, wanted);
 }
 
 static void port_ask_pump(struct hw_courier *c)

@@ -124,6 +124,7 @@ static struct hw_delivery *delivery_from(struct hw_courier *c, const struct hw_c
     d->crashes = load->crashes;
     d->due_ms = load->due_ms;
     d->is_retry = load->due_ms != 0;
+    d->has_body = load->has_body;
     d->event = hw_event_hold(load->event);
     hw_wheel_entry_init(&d->again, on_again);
     hw_buf_init(&d->log, LOG_MAX);
@@ -375,11 +376,11 @@ static void ask_refills(struct hw_courier *c)
     HW_LIST_EACH(link, &c->dispatch.backlogged)
     {
         struct hw_endpoint *e = HW_CONTAINER_OF(link, struct hw_endpoint, in_backlogged);
-        size_t k = hw_endpoint_wants(e);
-        if (k == 0)
+        struct hw_wanted wanted = hw_endpoint_wants(e);
+        if (wanted.n == 0)
             continue;
         e->is_refilling = true;
-        c->ports->refill(c, e, k);
+        c->ports->refill(c, e, wanted);
     }
 }
 
@@ -522,7 +523,7 @@ static void look_for_missed_backlogs(struct hw_courier *c)
     c->has_missed_backlog = false;
     for (size_t w = 0; w < c->subscriptions->n_numbers; w++)
         if (c->subscriptions->by_number[w] != NULL)
-            hw_courier_backlog(c, (uint32_t)w);
+            hw_courier_backlog(c, (uint32_t)w, HW_BACKLOG_LIVE);
 }
 
 void hw_courier_nudge(struct hw_courier *c)
@@ -532,15 +533,15 @@ void hw_courier_nudge(struct hw_courier *c)
     c->ports->ask_pump(c);
 }
 
-void hw_courier_refilled(struct hw_courier *c, struct hw_endpoint *e, bool left)
+void hw_courier_refilled(struct hw_courier *c, struct hw_endpoint *e, enum hw_backlog left)
 {
     e->is_refilling = false;
     hw_endpoint_backlog(e, left);
-    if (left)
+    if (left != HW_BACKLOG_NONE)
         c->ports->ask_pump(c);
 }
 
-void hw_courier_backlog(struct hw_courier *c, uint32_t w)
+void hw_courier_backlog(struct hw_courier *c, uint32_t w, enum hw_backlog backlog)
 {
     struct hw_endpoint *e = endpoint_for(c, w);
 
@@ -549,7 +550,8 @@ void hw_courier_backlog(struct hw_courier *c, uint32_t w)
             c->has_missed_backlog = true;
         return;
     }
-    hw_endpoint_backlog(e, true);
+    if (backlog > hw_endpoint_backlog_of(e))
+        hw_endpoint_backlog(e, backlog);
     c->ports->ask_pump(c);
 }
 
@@ -575,7 +577,7 @@ static void empty_endpoint(struct hw_courier *c, struct hw_endpoint *e, enum hw_
         if (d != c->suspect) /* the marked one is judged when its mark is set */
             write_off(c, d, why, now);
     }
-    hw_endpoint_backlog(e, true);
+    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
 }
 
 /* Endpoints of the account whose webhook is not known any more, not even as a tombstone. */

@@ -40,8 +40,8 @@ struct hw_courier_ports {
     void (*settle)(struct hw_courier *c, struct hw_delivery *d);
     /* Set the durable mark of d, which is SUSPECT: hw_courier_marked follows, later. */
     void (*mark)(struct hw_courier *c, struct hw_delivery *d);
-    /* Fetch up to k of what waits in Redis for e: takes, then hw_courier_refilled. */
-    void (*refill)(struct hw_courier *c, struct hw_endpoint *e, size_t k);
+    /* Fetch some of what waits in Redis for e: takes, then hw_courier_refilled. */
+    void (*refill)(struct hw_courier *c, struct hw_endpoint *e, struct hw_wanted wanted);
     /* There is something to start, or to fetch: call hw_courier_pump before the turn ends. */
     void (*ask_pump)(struct hw_courier *c);
     /* Something may be ours in Redis that is not in memory any more (no memory to write an outcome
@@ -77,6 +77,7 @@ struct hw_courier_load {
     unsigned attempts;       /* recorded so far */
     unsigned crashes;
     struct hw_event *event;  /* borrowed; a reference is taken */
+    bool has_body;           /* its record has a key of its own in Redis */
     struct hw_slice state;   /* packed history of one that has failed before; empty: a new one */
     hw_unix_ms due_ms;       /* of a retry, steady clock; 0: none */
 };
@@ -108,17 +109,17 @@ void hw_courier_mark_failed(struct hw_courier *c, struct hw_delivery *d);
 /* From time to time: what was held up by a trouble that may be over goes on. */
 void hw_courier_nudge(struct hw_courier *c);
 
-/* A refill of e is over; `left` says whether more waits in Redis. */
-void hw_courier_refilled(struct hw_courier *c, struct hw_endpoint *e, bool left);
+/* A refill of e is over; `left` is what waits in Redis still. */
+void hw_courier_refilled(struct hw_courier *c, struct hw_endpoint *e, enum hw_backlog left);
 
 /* The webhooks of an account are known anew: endpoints learn of it, and what must not be sent any
  * more is settled as dead. */
 void hw_courier_account_changed(struct hw_courier *c, const struct hw_account *account,
                                 struct hw_now now);
 
-/* Something waits in Redis for that webhook.  Where there is no memory for its endpoint now, the
- * next nudge looks at all of them. */
-void hw_courier_backlog(struct hw_courier *c, uint32_t w);
+/* Something waits in Redis for that webhook (we may not know what: LIVE).  Where there is no memory
+ * for its endpoint now, the next nudge looks at all of them. */
+void hw_courier_backlog(struct hw_courier *c, uint32_t w, enum hw_backlog backlog);
 
 /* Write off what is ours in Redis already, without an attempt (backlog full, poison, ...). */
 HW_MUST_USE enum hw_status hw_courier_write_off(struct hw_courier *c,

@@ -105,6 +105,7 @@ struct hw_delivery {
     unsigned own_faults;           /* of ours, in a row */
     bool is_uncounted;             /* a redelivery: its failures never count */
     bool was_parked;               /* before it became ours: it has failed, or is a redelivery */
+    bool has_body;                 /* its record has a key of its own in Redis, besides the feed */
     bool is_retry;                 /* queued among the due retries, not the first attempts */
     bool is_in_flight;             /* counts against the limits of its endpoint */
     bool is_marked;                /* a suspect whose mark was set before this attempt */

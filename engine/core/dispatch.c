@@ -407,14 +407,17 @@ struct hw_delivery *hw_dispatch_delivery(const struct hw_dispatch *d, uint32_t w
     return entry ? HW_CONTAINER_OF(entry, struct hw_delivery, by_key) : NULL;
 }
 
-void hw_endpoint_backlog(struct hw_endpoint *e, bool has_backlog)
+void hw_endpoint_backlog(struct hw_endpoint *e, enum hw_backlog backlog)
 {
-    ring_keep(&e->dispatch->backlogged, &e->in_backlogged, has_backlog);
+    ring_keep(&e->dispatch->backlogged, &e->in_backlogged, backlog != HW_BACKLOG_NONE);
+    e->has_only_fill = backlog == HW_BACKLOG_FILL;
 }
 
-bool hw_endpoint_has_backlog(const struct hw_endpoint *e)
+enum hw_backlog hw_endpoint_backlog_of(const struct hw_endpoint *e)
 {
-    return hw_list_is_linked(&e->in_backlogged);
+    if (!hw_list_is_linked(&e->in_backlogged))
+        return HW_BACKLOG_NONE;
+    return e->has_only_fill ? HW_BACKLOG_FILL : HW_BACKLOG_LIVE;
 }
 
 void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now)
@@ -424,7 +427,8 @@ void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now)
 
 bool hw_endpoint_keeps_up(const struct hw_endpoint *e, hw_mono_ms now)
 {
-    return !hw_endpoint_has_backlog(e) && e->n_first > 0 && now < e->heard_at + SILENT_MS;
+    return hw_endpoint_backlog_of(e) != HW_BACKLOG_LIVE && e->n_first > 0 &&
+           now < e->heard_at + SILENT_MS;
 }
 
 size_t hw_endpoint_queue_max(const struct hw_endpoint *e)
@@ -455,27 +459,49 @@ bool hw_endpoint_has_room_for_due(const struct hw_endpoint *e)
 
 size_t hw_endpoint_room(const struct hw_endpoint *e)
 {
-    if (hw_endpoint_has_backlog(e) || !endpoint_is_active(e))
+    if (hw_endpoint_backlog_of(e) == HW_BACKLOG_LIVE || !endpoint_is_active(e))
         return 0;
     if (e->held_until != 0 && e->rate_per_s <= 0)
         return 0;
     return room_beside(e, &e->kept_first);
 }
 
-size_t hw_endpoint_wants(const struct hw_endpoint *e)
+/* How many first attempts more could start at once.  Under a rate limit what starts within a
+ * second is as good. */
+static size_t startable(const struct hw_endpoint *e)
 {
-    size_t wants;
+    size_t ahead = e->n_in_flight + e->n_due;
+    size_t free_slots = e->limit > ahead ? e->limit - ahead : 0;
 
-    if (!hw_endpoint_has_backlog(e) || e->is_refilling)
+    if (e->n_first > 0)
         return 0;
+    if (e->rate_per_s > 0)
+        return free_slots < e->rate_per_s ? free_slots : (size_t)e->rate_per_s;
+    return e->held_until == 0 ? free_slots : 0;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+struct hw_wanted hw_endpoint_wants(const struct hw_endpoint *e)
+{
+    const struct hw_wanted nothing = { 0, 0 }, to_write_off = { REFILL_MAX, REFILL_MAX };
+    enum hw_backlog backlog = hw_endpoint_backlog_of(e);
+    size_t room, n_fill;
+
+    if (backlog == HW_BACKLOG_NONE || e->is_refilling)
+        return nothing;
     if (e->webhook != NULL && e->webhook->standing.status == HW_WEBHOOK_PAUSED)
-        return 0;
-    if (!endpoint_is_active(e)) /* disabled or deleted: what waits is to be written off */
-        return e->n_in_memory < REFILL_MAX ? REFILL_MAX : 0;
+        return nothing;
+    if (!endpoint_is_active(e)) /* disabled or deleted */
+        return e->n_in_memory < REFILL_MAX ? to_write_off : nothing;
     if (e->kept_first.n > hw_endpoint_queue_max(e) / 2)
-        return 0;
-    wants = room_beside(e, &e->kept_first);
-    return wants < REFILL_MAX ? wants : REFILL_MAX;
+        return nothing;
+    room = least(room_beside(e, &e->kept_first), REFILL_MAX);
+    n_fill = least(room, startable(e));
+    return (struct hw_wanted){ backlog == HW_BACKLOG_FILL ? n_fill : room, n_fill };
 }
 
 void hw_dispatch_sweep(struct hw_dispatch *d)
@@ -483,7 +509,7 @@ void hw_dispatch_sweep(struct hw_dispatch *d)
     for (size_t w = 0; w < d->n_numbers; w++) {
         struct hw_endpoint *e = d->by_number[w];
         if (e != NULL && e->webhook == NULL && e->n_in_memory == 0 && !e->is_refilling &&
-            !hw_endpoint_has_backlog(e)) /* else nobody would write off what waits */
+            hw_endpoint_backlog_of(e) == HW_BACKLOG_NONE) /* else nobody would write off what waits */
             endpoint_free(e);
     }
 }

@@ -7,6 +7,10 @@
  * one start in four is offered to the retries first.  In flight counts until Redis has the
  * outcome.
  *
+ * What waits in Redis comes in two kinds.  Live work goes in order: while some of it waits there,
+ * what comes newly waits behind it.  A backfill goes behind whatever is live: what comes newly
+ * passes it, and only as much of it is fetched as can start at once.
+ *
  * What is shared: attempts in flight, the bytes of their records, and what is kept in memory
  * before its attempt.  Of each, above half of the whole an endpoint may hold at most
  * max(1, whole / busy endpoints), and the last sixteenth is for those that hold next to nothing: a
@@ -34,6 +38,19 @@ struct hw_amount {
     size_t bytes; /* their records, each counted as often as it has deliveries */
 };
 
+/* What may wait in Redis for an endpoint. */
+enum hw_backlog {
+    HW_BACKLOG_NONE,
+    HW_BACKLOG_FILL, /* of backfills only */
+    HW_BACKLOG_LIVE  /* or it is not known what */
+};
+
+/* How much of it to fetch. */
+struct hw_wanted {
+    size_t n;      /* at most so many; 0: none */
+    size_t n_fill; /* of these so many of backfills, and only when nothing else waits */
+};
+
 struct hw_endpoint {
     struct hw_dispatch *dispatch;  /* borrowed */
     uint32_t w;
@@ -58,6 +75,7 @@ struct hw_endpoint {
     hw_mono_ms held_until;         /* Retry-After, or out of rate; 0: neither */
     struct hw_wheel_entry wake;    /* armed while held */
     struct hw_list in_backlogged;  /* linked while something may wait in Redis */
+    bool has_only_fill;            /* what waits there is of backfills */
     bool is_refilling;             /* it has been asked for */
     bool is_emptied;               /* gone or disabled, and what was parked has been asked for */
     size_t n_coming;               /* of a batch being placed: scratch of the intake */
@@ -118,9 +136,9 @@ void hw_delivery_move(struct hw_delivery *delivery, enum hw_delivery_state next)
 /* Hold every start of the endpoint until then (never shortens a hold). */
 void hw_endpoint_hold(struct hw_endpoint *e, hw_mono_ms until);
 
-/* Something may wait in Redis for it; or no longer. */
-void hw_endpoint_backlog(struct hw_endpoint *e, bool has_backlog);
-bool hw_endpoint_has_backlog(const struct hw_endpoint *e);
+/* What may wait in Redis for it. */
+void hw_endpoint_backlog(struct hw_endpoint *e, enum hw_backlog backlog);
+enum hw_backlog hw_endpoint_backlog_of(const struct hw_endpoint *e);
 
 struct hw_delivery *hw_dispatch_delivery(const struct hw_dispatch *d, uint32_t w, uint64_t n);
 
@@ -134,14 +152,14 @@ size_t hw_endpoint_queue_max(const struct hw_endpoint *e);
 /* May one more due retry be kept? */
 bool hw_endpoint_has_room_for_due(const struct hw_endpoint *e);
 
-/* How many more of them may be kept; 0 where older ones wait in Redis already, so that the
+/* How many more of them may be kept; 0 where older live ones wait in Redis already, so that the
  * order stays, and where nothing would be sent soon (paused, held). */
 size_t hw_endpoint_room(const struct hw_endpoint *e);
 
-/* How many waiting ones to fetch from Redis now; 0: none. */
-size_t hw_endpoint_wants(const struct hw_endpoint *e);
+/* How many waiting ones to fetch from Redis now. */
+struct hw_wanted hw_endpoint_wants(const struct hw_endpoint *e);
 
-/* Has it answered a moment ago, or had no time to yet, and has nothing of it moved to Redis?
+/* Has it answered a moment ago, or had no time to yet, and has nothing live of it moved to Redis?
  * Then reading the stream may wait a moment for room, rather than moving work to Redis and
  * back; for one that hangs it does not wait. */
 bool hw_endpoint_keeps_up(const struct hw_endpoint *e, hw_mono_ms now);

@@ -142,6 +142,12 @@ size_t hw_subscriptions_match(const struct hw_subscriptions *s,
     return n;
 }
 
+bool hw_subscriptions_wants(const struct hw_subscriptions *s, const struct hw_webhook *wh,
+                            struct hw_slice type, struct hw_slice subject, enum hw_level level)
+{
+    return hw_webhook_wants(wh, type, subject, level) && may_have(s, wh, type);
+}
+
 size_t hw_subscriptions_count(const struct hw_subscriptions *s, enum hw_webhook_status status)
 {
     size_t n = 0;

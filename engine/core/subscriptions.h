@@ -52,6 +52,11 @@ size_t hw_subscriptions_match(const struct hw_subscriptions *s,
                               struct hw_slice subject, enum hw_level level,
                               struct hw_webhook **out, size_t max);
 
+/* Does this one want such an event, as it is configured now, and whatever its status? */
+bool hw_subscriptions_wants(const struct hw_subscriptions *s, const struct hw_webhook *wh,
+                            struct hw_slice type, struct hw_slice subject,
+                            enum hw_level level);
+
 /* How many webhooks have that status. */
 size_t hw_subscriptions_count(const struct hw_subscriptions *s, enum hw_webhook_status status);
 

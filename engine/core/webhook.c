@@ -431,11 +431,9 @@ static bool names_type(const struct hw_webhook *wh, struct hw_slice type)
     return false;
 }
 
-bool hw_webhook_matches(const struct hw_webhook *wh, struct hw_slice type,
-                        struct hw_slice subject, enum hw_level level)
+bool hw_webhook_wants(const struct hw_webhook *wh, struct hw_slice type,
+                      struct hw_slice subject, enum hw_level level)
 {
-    if (wh->standing.status != HW_WEBHOOK_ACTIVE && wh->standing.status != HW_WEBHOOK_PAUSED)
-        return false;
     if (level == HW_LEVEL_PROGRESS && wh->level != HW_LEVEL_PROGRESS)
         return false;
     if (wh->subject != NULL && !hw_slice_is(subject, wh->subject))
@@ -443,6 +441,15 @@ bool hw_webhook_matches(const struct hw_webhook *wh, struct hw_slice type,
     if (wh->event_types == NULL)
         return !hw_slice_starts(type, HW_SLICE("webhook."));
     return names_type(wh, type);
+}
+
+bool hw_webhook_matches(const struct hw_webhook *wh, struct hw_slice type,
+                        struct hw_slice subject, enum hw_level level)
+{
+    bool is_live = wh->standing.status == HW_WEBHOOK_ACTIVE ||
+                   wh->standing.status == HW_WEBHOOK_PAUSED;
+
+    return is_live && hw_webhook_wants(wh, type, subject, level);
 }
 
 enum hw_status hw_webhook_sign(const struct hw_webhook *wh, struct hw_buf *out,

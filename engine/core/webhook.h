@@ -121,9 +121,12 @@ HW_MUST_USE enum hw_status hw_webhook_read(struct hw_webhook **out, struct hw_sl
 /* Another with the same configuration and standing, to be changed; NULL: out of memory. */
 HW_MUST_USE struct hw_webhook *hw_webhook_copy(const struct hw_webhook *wh);
 
-/* Is this event for this webhook, but for who may read it (subscriptions.h asks that)?  Types
- * beginning with "webhook." are the engine's own and go only where event_types names them.
- * Status is looked at: ACTIVE and PAUSED match. */
+/* Is this event for this webhook as it is configured, whatever its status, but for who may read
+ * it (subscriptions.h asks that)?  Types beginning with "webhook." are the engine's own and go
+ * only where event_types names them. */
+bool hw_webhook_wants(const struct hw_webhook *wh, struct hw_slice type,
+                      struct hw_slice subject, enum hw_level level);
+/* The same, and its status is looked at: ACTIVE and PAUSED match. */
 bool hw_webhook_matches(const struct hw_webhook *wh, struct hw_slice type,
                         struct hw_slice subject, enum hw_level level);
 

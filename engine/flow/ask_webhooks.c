@@ -10,6 +10,23 @@ enum { UPDATE_TRIES = 50 };
 
 /* ---- create ---- */
 
+/* Nobody waits for it: that it was begun is in Redis. */
+static void begin_backfill(struct hw_question *q)
+{
+    if (q->op.job.number != 0)
+        hw_backfill_run(q->backing->backfill, &q->op.job, NULL, NULL);
+}
+
+static struct hw_fill_from as_fill(enum hw_backfill_kind kind, struct hw_backend_from from)
+{
+    static const enum hw_fill_kind kinds[] = { [HW_BACKFILL_NONE] = HW_FILL_NONE,
+                                               [HW_BACKFILL_FROM] = HW_FILL_FROM,
+                                               [HW_BACKFILL_DISABLED] =
+                                                   HW_FILL_FROM_DISABLED };
+
+    return (struct hw_fill_from){ kinds[kind], { from.is_start, from.after } };
+}
+
 static void on_created(struct hw_registry_op *op, enum hw_registry_result result)
 {
     struct hw_question *q = hw_question_of_op(op);
@@ -19,6 +36,8 @@ static void on_created(struct hw_registry_op *op, enum hw_registry_result result
         create->webhook->w = op->w;
     if (result == HW_REGISTRY_KEPT)
         create->once.kept = op->kept;
+    create->oldest = op->oldest;
+    begin_backfill(q);
     hw_question_end(q, hw_question_result(result));
 }
 
@@ -37,7 +56,7 @@ static enum hw_backend_result create_begin(struct hw_question *q,
         result = HW_BACKEND_FAILED;
     else if (hw_registry_create(q->backing->registry, &q->op, create->webhook,
                                 hw_slice_str(create->once.key), hw_buf_slice(&value),
-                                on_created) != HW_OK)
+                                as_fill(create->backfill, create->from), on_created) != HW_OK)
         result = HW_BACKEND_UNAVAILABLE;
     hw_buf_close(&value);
     return result;
@@ -157,6 +176,13 @@ void hw_ask_remove(void *data, struct hw_backend_delete *del)
 
 static void on_updated(struct hw_registry_op *op, enum hw_registry_result result);
 
+/* Made active where it was disabled? */
+static bool is_enabled(const struct hw_webhook *before, const struct hw_webhook *now)
+{
+    return before->standing.status == HW_WEBHOOK_DISABLED &&
+           now->standing.status == HW_WEBHOOK_ACTIVE;
+}
+
 /* With the account in memory as Redis has it. */
 static enum hw_backend_result update_begin(struct hw_question *q)
 {
@@ -171,10 +197,12 @@ static enum hw_backend_result update_begin(struct hw_question *q)
         return HW_BACKEND_FAILED;
     if (!update->edit(update, q->webhook))
         return HW_BACKEND_REFUSED;
+    if (update->backfill != HW_BACKFILL_NONE && !is_enabled(wh, q->webhook))
+        return HW_BACKEND_CONFLICT;
     q->n_tries++;
     q->status_before = wh->standing.status;
     return hw_registry_update(q->backing->registry, &q->op, q->webhook, wh->standing.status,
-                              on_updated) == HW_OK
+                              as_fill(update->backfill, update->from), on_updated) == HW_OK
                ? HW_BACKEND_OK
                : HW_BACKEND_UNAVAILABLE;
 }
@@ -197,6 +225,8 @@ static void on_updated(struct hw_registry_op *op, enum hw_registry_result result
         update_or_end(q);
         return;
     }
+    update->oldest = op->oldest;
+    begin_backfill(q);
     if (result == HW_REGISTRY_DONE && wh == NULL)
         result = HW_REGISTRY_NOT_FOUND;
     if (result == HW_REGISTRY_DONE) {

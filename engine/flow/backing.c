@@ -114,12 +114,14 @@ void hw_backing_init(struct hw_backing *b)
         .is_out_of_reach = backing_is_out_of_reach,
         .readiness = backing_readiness,
     };
+    hw_hub_init(&b->hub, b->loop, b->store);
     hw_list_init(&b->known);
     hw_wheel_entry_init(&b->later, on_later);
 }
 
 void hw_backing_close(struct hw_backing *b)
 {
+    hw_hub_close(&b->hub);
     hw_loop_cancel(b->loop, &b->later);
     hw_questions_tell(b);
 }

@@ -11,6 +11,8 @@
 
 #include "api/backend.h"
 #include "core/courier.h"
+#include "flow/hub.h"
+#include "flow/backfill.h"
 #include "flow/keeper.h"
 #include "store/gauges.h"
 #include "store/registry.h"
@@ -24,6 +26,8 @@ struct hw_backing {
     struct hw_courier *courier;
     struct hw_keeper *keeper;
     struct hw_schedule *schedule;
+    struct hw_backfill *backfill;
+    struct hw_hub hub;             /* questions to the feeds */
     struct hw_list known;          /* questions whose answer is told on the next turn */
     struct hw_backend_req *failed; /* requests that got no memory, chained by state */
     struct hw_wheel_entry later;

@@ -47,6 +47,7 @@ static bool load_from(struct hw_courier_load *load, const struct hw_taken *item)
     load->stamp_us = item->stamp_us;
     load->attempts = item->attempts;
     load->crashes = item->crashes;
+    load->has_body = item->has_body;
     load->state = item->state;
     load->due_ms = item->due_ms;
     /* A first attempt out of Redis: when it was accepted stands for when it was enqueued. */

@@ -72,6 +72,14 @@ void hw_keeper_activate(struct hw_keeper *k, bool active)
 
 static void bound_backlog(struct hw_keeper *k, uint32_t w, uint64_t n_waiting);
 
+static enum hw_backlog left_behind(enum hw_redis_trouble trouble, uint64_t n_live,
+                                   uint64_t n_fill)
+{
+    if (trouble != HW_REDIS_FINE || n_live > 0)
+        return HW_BACKLOG_LIVE;
+    return n_fill > 0 ? HW_BACKLOG_FILL : HW_BACKLOG_NONE;
+}
+
 static void on_refilled(struct hw_take *t, enum hw_redis_trouble trouble,
                         const struct hw_taken *items, size_t n_items, uint64_t n_left)
 {
@@ -82,7 +90,7 @@ static void on_refilled(struct hw_take *t, enum hw_redis_trouble trouble,
 
     hw_errand_take_in(k, items, n_items, e->write_off);
     if (endpoint != NULL && e->write_off == HW_FAILURE_NONE)
-        hw_courier_refilled(k->courier, endpoint, trouble != HW_REDIS_FINE || n_left > 0);
+        hw_courier_refilled(k->courier, endpoint, left_behind(trouble, n_left, t->n_fill_left));
     hw_errand_end(e);
     if (trouble == HW_REDIS_FINE)
         bound_backlog(k, w, n_left);
@@ -99,12 +107,13 @@ static struct hw_errand *new_refill(struct hw_keeper *k, uint32_t w, enum hw_fai
     return e;
 }
 
-void hw_keeper_refill(struct hw_keeper *k, struct hw_endpoint *endpoint, size_t n)
+void hw_keeper_refill(struct hw_keeper *k, struct hw_endpoint *endpoint,
+                      struct hw_wanted wanted)
 {
     struct hw_errand *e = new_refill(k, endpoint->w, HW_FAILURE_NONE);
 
-    if (e != NULL && hw_ledger_refill(k->ledger, &e->take, endpoint->w, (unsigned)n,
-                                      on_refilled) == HW_OK)
+    if (e != NULL && hw_ledger_refill(k->ledger, &e->take, endpoint->w, (unsigned)wanted.n,
+                                      (unsigned)wanted.n_fill, on_refilled) == HW_OK)
         return;
     if (e != NULL)
         hw_errand_end(e);
@@ -138,7 +147,7 @@ static void bound_backlog(struct hw_keeper *k, uint32_t w, uint64_t n_waiting)
 void hw_keeper_on_waiting(struct hw_keeper *k, uint32_t w, uint64_t n_waiting)
 {
     if (n_waiting > 0)
-        hw_courier_backlog(k->courier, w);
+        hw_courier_backlog(k->courier, w, HW_BACKLOG_LIVE);
     bound_backlog(k, w, n_waiting);
 }
 
@@ -374,7 +383,7 @@ static enum hw_status settle(struct hw_keeper *k, struct hw_task *t)
         .stamp_us = d->stamp_us,
         .is_marked = d->is_marked,
         .was_parked = d->was_parked,
-        .is_planted = d->event->cursor.ms == 0,
+        .has_body = d->has_body,
         .packed = hw_buf_slice(&d->packed),
         .ended_ms = d->ended_ms,
         .response = hw_buf_slice(&d->response),
@@ -382,8 +391,9 @@ static enum hw_status settle(struct hw_keeper *k, struct hw_task *t)
         .resets_failures =
             wh != NULL && (wh->standing.consecutive_failures > 0 || k->has_had_company),
         .due_ms = d->again_ms,
-        .body = d->was_parked || d->event->is_placeholder ? hw_slice(NULL, 0)
-                                                          : d->event->record.bytes,
+        .body = d->was_parked || d->has_body || d->event->is_placeholder
+                    ? hw_slice(NULL, 0)
+                    : d->event->record.bytes,
         .is_counted = may_disable && d->verdict.is_counted,
         .is_gone = may_disable && d->verdict.is_gone,
         .account = wh != NULL ? hw_slice_str(wh->account) : hw_slice(NULL, 0),

@@ -60,7 +60,7 @@ struct hw_delivery *hw_keeper_delivery_new(struct hw_keeper *k);
 void hw_keeper_delivery_free(struct hw_keeper *k, struct hw_delivery *d);
 void hw_keeper_settle(struct hw_keeper *k, struct hw_delivery *d);
 void hw_keeper_mark(struct hw_keeper *k, struct hw_delivery *d);
-void hw_keeper_refill(struct hw_keeper *k, struct hw_endpoint *e, size_t n);
+void hw_keeper_refill(struct hw_keeper *k, struct hw_endpoint *e, struct hw_wanted wanted);
 
 /* From schedule and ledger. */
 uint64_t hw_keeper_on_due(struct hw_keeper *k, uint32_t w);

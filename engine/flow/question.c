@@ -8,9 +8,13 @@ static void question_free(struct hw_question *q)
     hw_archive_get_close(&q->get);
     hw_replay_close(&q->replay);
     hw_enqueue_close(&q->enqueue);
+    hw_fill_close(&q->fill);
+    hw_consumer_ask_close(&q->consumer);
     hw_webhook_release(q->webhook);
     hw_free(q->found_webhooks);
     hw_free(q->found_deliveries);
+    hw_free(q->found_events);
+    hw_free(q->found_consumers);
     hw_free(q);
 }
 
@@ -65,6 +69,8 @@ struct hw_question *hw_question_new(struct hw_backing *b, struct hw_backend_req 
     hw_archive_get_init(&q->get);
     hw_replay_init(&q->replay);
     hw_enqueue_init(&q->enqueue);
+    hw_fill_init(&q->fill);
+    hw_consumer_ask_init(&q->consumer);
     return q;
 }
 
@@ -84,6 +90,8 @@ enum hw_backend_result hw_question_result(enum hw_registry_result result)
         return HW_BACKEND_LIMIT;
     case HW_REGISTRY_NOT_FOUND:
         return HW_BACKEND_NOT_FOUND;
+    case HW_REGISTRY_EXPIRED:
+        return HW_BACKEND_EXPIRED;
     case HW_REGISTRY_STALE:
     case HW_REGISTRY_UNAVAILABLE:
         break;

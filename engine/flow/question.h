@@ -13,6 +13,7 @@
 
 #include "flow/backing.h"
 #include "store/archive.h"
+#include "store/consumer.h"
 #include "store/enqueue.h"
 #include "store/replay.h"
 
@@ -24,9 +25,13 @@ struct hw_question {
     struct hw_archive_get get;
     struct hw_replay replay;
     struct hw_enqueue enqueue;
+    struct hw_fill fill;
+    struct hw_consumer_ask consumer;
     struct hw_webhook *webhook;                /* a reference while asked about; NULL: none */
     struct hw_backend_webhook *found_webhooks; /* owned */
     struct hw_backend_delivery *found_deliveries; /* owned */
+    struct hw_backend_update_event *found_events; /* owned */
+    struct hw_backend_consumer *found_consumers;  /* owned */
     unsigned n_tries; /* of a change that others may have come before */
     enum hw_webhook_status status_before; /* it */
 };

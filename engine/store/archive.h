@@ -2,7 +2,7 @@
  * archive - reading deliveries back, for the API.
  *
  * A delivery is in exactly one place: hist (delivered at once), late (needed more, or died),
- * open (failed, waits), an instance's own, or wait.  What it says of itself is given as
+ * open (failed, waits), an instance's own, wait or fill.  What it says of itself is given as
  * struct hw_history whichever it is.  A list is in order of creation (stamp, then w, then
  * n), newest first.
  *

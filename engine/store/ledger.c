@@ -270,7 +270,7 @@ static void write_flags(struct hw_ledger *l, struct hw_command *c,
     if (was_parked)
         flags[n++] = 'p';
     if (is_delivered &&
-        (was_parked || what->is_planted || age_us < 0 || age_us > EVACUATION_US))
+        (was_parked || what->has_body || age_us < 0 || age_us > EVACUATION_US))
         flags[n++] = 'b';
     if (what->is_marked)
         flags[n++] = 'm';

@@ -91,7 +91,7 @@ struct hw_settle_what {
     uint64_t stamp_us; /* as of when it became ours */
     bool is_marked;    /* hw_ledger_mark was used: clears it */
     bool was_parked;   /* before it became ours: attempted, or queued again (replay.h) */
-    bool is_planted;   /* not in a feed: its body has a key of its own */
+    bool has_body;     /* it has a key of its own for its record */
     struct hw_slice
         packed; /* history: the record of a finished one, the state of a parked one */
     hw_unix_ms

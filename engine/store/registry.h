@@ -17,6 +17,7 @@
 
 #include "core/subscriptions.h"
 #include "store/books.h"
+#include "store/fill.h"
 #include "store/keys.h"
 
 struct hw_registry;
@@ -63,6 +64,8 @@ enum hw_registry_result {
     HW_REGISTRY_KEPT,  /* create: the idempotency key was used before, op->kept has what is there */
     HW_REGISTRY_STALE, /* update: it has changed since; it is in memory as it is now */
     HW_REGISTRY_LIMIT, /* the account has max_webhooks already */
+    HW_REGISTRY_EXPIRED, /* create, update: where the backfill would begin is no longer kept:
+                            nothing was changed, op->oldest is the place to begin at */
     HW_REGISTRY_NOT_FOUND,
     HW_REGISTRY_UNAVAILABLE /* Redis refused or is gone: unknown whether it was done */
 };
@@ -80,6 +83,8 @@ struct hw_registry_op {
     enum hw_registry_result result;
     char account[65]; /* or the book */
     uint32_t w; /* create: out */
+    struct hw_fill_job job;     /* create, update: out; the backfill begun (number 0: none) */
+    struct hw_stream_id oldest; /* create, update: out, with HW_REGISTRY_EXPIRED */
     struct hw_slice kept; /* create: out, with HW_REGISTRY_KEPT; borrowed for the callback */
 };
 void hw_registry_op_init(struct hw_registry_op *op);  /* once */
@@ -99,18 +104,21 @@ HW_MUST_USE enum hw_status hw_registry_locate(struct hw_registry *r, struct hw_r
                                               struct hw_slice id, uint32_t w, hw_registry_cb cb);
 /* Store a new webhook (wh->account, wh->id; wh->w is given by Redis and is in op->w and, in
  * memory, in the registry's own object).  wh is not kept.  once_key: of <tag>once:, empty: none;
- * where it is there already nothing is created, else once_value is kept there for 24 h. */
+ * where it is there already nothing is created, else once_value is kept there for 24 h.  With a
+ * backfill what is in the feed now is to be queued to it (see fill.h), and exactly what comes
+ * after that is matched with it. */
 HW_MUST_USE enum hw_status hw_registry_create(struct hw_registry *r, struct hw_registry_op *op,
                                               const struct hw_webhook *wh, struct hw_slice once_key,
-                                              struct hw_slice once_value, hw_registry_cb cb);
+                                              struct hw_slice once_value,
+                                              struct hw_fill_from backfill, hw_registry_cb cb);
 /* Store it changed, and its status where that is another one than before (active after
  * disabled: the count of failures and what was said of the disabling go).  wh is a copy
  * (hw_webhook_copy) of the one in memory and is not kept; where Redis has a newer one or
- * another status: STALE. */
+ * another status: STALE.  A backfill as with create, to one that is made active. */
 HW_MUST_USE enum hw_status hw_registry_update(struct hw_registry *r, struct hw_registry_op *op,
                                               const struct hw_webhook *wh,
                                               enum hw_webhook_status status_before,
-                                              hw_registry_cb cb);
+                                              struct hw_fill_from backfill, hw_registry_cb cb);
 /* It becomes a tombstone for as long as its history is kept. */
 HW_MUST_USE enum hw_status hw_registry_delete(struct hw_registry *r, struct hw_registry_op *op,
                                               const struct hw_webhook *wh, hw_unix_ms now,

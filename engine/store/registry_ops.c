@@ -32,6 +32,7 @@ static enum hw_status op_begin(struct hw_registry *r, struct hw_registry_op *op,
     op->cb = cb;
     op->result = HW_REGISTRY_DONE;
     op->kept = hw_slice(NULL, 0);
+    op->job = (struct hw_fill_job){ 0 };
     memcpy(op->account, name.data, name.len);
     op->account[name.len] = '\0';
     return HW_OK;
@@ -132,22 +133,52 @@ enum hw_status hw_registry_freshen(struct hw_registry *r, struct hw_registry_op 
 
 /* ---- webhooks ---- */
 
+static enum hw_registry_result result_of(const struct hw_reply *reply)
+{
+    static const struct {
+        const char *text;
+        enum hw_registry_result result;
+    } results[] = {
+        { "DONE", HW_REGISTRY_DONE },       { "KEPT", HW_REGISTRY_KEPT },
+        { "STALE", HW_REGISTRY_STALE },     { "LIMIT", HW_REGISTRY_LIMIT },
+        { "EXPIRED", HW_REGISTRY_EXPIRED }, { "NOT_FOUND", HW_REGISTRY_NOT_FOUND },
+    };
+
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++)
+        if (hw_slice_is(hw_reply_item(reply, 0)->text, results[i].text))
+            return results[i].result;
+    return HW_REGISTRY_UNAVAILABLE;
+}
+
+/* What create or update said; the job it began is in the reply from item `at` on. */
+static void answered(struct hw_registry_op *op, const struct hw_reply *reply, size_t at)
+{
+    enum hw_registry_result result = result_of(reply);
+    bool is_good = true;
+
+    if (result == HW_REGISTRY_EXPIRED)
+        is_good = hw_stream_id_parse(&op->oldest, hw_reply_item(reply, 1)->text);
+    else if (result == HW_REGISTRY_DONE)
+        is_good =
+            hw_fill_read_begun(&op->job, reply, at, op->w, hw_slice_str(op->account));
+    changed(op, is_good ? result : HW_REGISTRY_UNAVAILABLE);
+}
+
 static void on_create(struct hw_redis_req *req, enum hw_redis_trouble what,
                       const struct hw_reply *reply, const struct hw_cause *cause)
 {
     struct hw_registry_op *op = HW_CONTAINER_OF(req, struct hw_registry_op, req);
-    int64_t w = what == HW_REDIS_FINE ? hw_reply_int(reply, 0) : 0;
 
     (void)cause;
-    if (what == HW_REDIS_FINE && reply->kind == HW_REPLY_TEXT) {
-        op->kept = reply->text;
+    if (what != HW_REDIS_FINE) {
+        changed(op, HW_REGISTRY_UNAVAILABLE);
+    } else if (result_of(reply) == HW_REGISTRY_KEPT) {
+        op->kept = hw_reply_item(reply, 1)->text;
         op->cb(op, HW_REGISTRY_KEPT);
-        return;
+    } else {
+        op->w = (uint32_t)hw_reply_int(hw_reply_item(reply, 1), 0);
+        answered(op, reply, 2);
     }
-    op->w = w > 0 ? (uint32_t)w : 0;
-    changed(op, what != HW_REDIS_FINE ? HW_REGISTRY_UNAVAILABLE
-                : w > 0               ? HW_REGISTRY_DONE
-                                      : HW_REGISTRY_LIMIT);
 }
 
 /* Its stored form as an argument; a failure of the command's own is met when it is sent. */
@@ -166,7 +197,8 @@ static enum hw_status add_stored(struct hw_registry_op *op, const struct hw_webh
 
 enum hw_status hw_registry_create(struct hw_registry *r, struct hw_registry_op *op,
                                   const struct hw_webhook *wh, struct hw_slice once_key,
-                                  struct hw_slice once_value, hw_registry_cb cb)
+                                  struct hw_slice once_value, struct hw_fill_from backfill,
+                                  hw_registry_cb cb)
 {
     enum hw_status status = op_begin(r, op, hw_slice_str(wh->account), cb);
 
@@ -181,6 +213,7 @@ enum hw_status hw_registry_create(struct hw_registry *r, struct hw_registry_op *
         return status;
     hw_command_add(&op->command, once_key);
     hw_command_add(&op->command, once_value);
+    hw_fill_add_from(&op->command, backfill);
     return hw_redis_send(r->store->work, &op->req, &op->command, on_create);
 }
 
@@ -188,18 +221,18 @@ static void on_update(struct hw_redis_req *req, enum hw_redis_trouble what,
                       const struct hw_reply *reply, const struct hw_cause *cause)
 {
     struct hw_registry_op *op = HW_CONTAINER_OF(req, struct hw_registry_op, req);
-    int64_t answer = what == HW_REDIS_FINE ? hw_reply_int(reply, 0) : 0;
 
     (void)cause;
-    changed(op, what != HW_REDIS_FINE ? HW_REGISTRY_UNAVAILABLE
-                : answer > 0          ? HW_REGISTRY_DONE
-                : answer < 0          ? HW_REGISTRY_STALE
-                                      : HW_REGISTRY_NOT_FOUND);
+    if (what == HW_REDIS_FINE)
+        answered(op, reply, 1);
+    else
+        changed(op, HW_REGISTRY_UNAVAILABLE);
 }
 
 enum hw_status hw_registry_update(struct hw_registry *r, struct hw_registry_op *op,
                                   const struct hw_webhook *wh,
-                                  enum hw_webhook_status status_before, hw_registry_cb cb)
+                                  enum hw_webhook_status status_before,
+                                  struct hw_fill_from backfill, hw_registry_cb cb)
 {
     enum hw_status status = op_begin(r, op, hw_slice_str(wh->account), cb);
 
@@ -215,6 +248,7 @@ enum hw_status hw_registry_update(struct hw_registry *r, struct hw_registry_op *
         return status;
     hw_command_str(&op->command, hw_webhook_status_text(status_before));
     hw_command_str(&op->command, hw_webhook_status_text(wh->standing.status));
+    hw_fill_add_from(&op->command, backfill);
     return hw_redis_send(r->store->work, &op->req, &op->command, on_update);
 }
 

@@ -9,7 +9,8 @@
 enum {
     TAKE_MAX = 1000, /* a script's unpack has its bounds */
     TAKE_BYTES = 1024 * 1024,
-    ITEM_FIELDS = 7 /* of take.lua's reply */
+    HEAD_FIELDS = 2, /* of take.lua's reply: in front, */
+    ITEM_FIELDS = 8  /* and of each delivery */
 };
 
 void hw_take_init(struct hw_take *t)
@@ -78,6 +79,7 @@ static bool read_item(struct hw_taken *item, const struct hw_reply *fields)
     item->traceparent = fields[4].text;
     item->state = fields[5].text;
     item->due_ms = hw_reply_int(&fields[6], 0);
+    item->has_body = hw_reply_int(&fields[7], 0) == 1;
     return read_owned(item, fields[2].text);
 }
 
@@ -85,7 +87,7 @@ static size_t read_items(struct hw_taken *items, const struct hw_reply *reply)
 {
     size_t n = 0;
 
-    for (size_t i = 1; i + ITEM_FIELDS <= reply->n_items; i += ITEM_FIELDS)
+    for (size_t i = HEAD_FIELDS; i + ITEM_FIELDS <= reply->n_items; i += ITEM_FIELDS)
         if (read_item(&items[n], &reply->items[i]))
             n++;
     return n;
@@ -107,6 +109,7 @@ static void on_take(struct hw_redis_req *req, enum hw_redis_trouble what,
     if (what == HW_REDIS_FINE) {
         n = read_items(items, reply);
         n_left = (uint64_t)hw_reply_int(hw_reply_item(reply, 0), 0);
+        t->n_fill_left = (uint64_t)hw_reply_int(hw_reply_item(reply, 1), 0);
         if (t->is_refill)
             hw_ledger_tell_waiting(t->ledger, t->w, n_left);
     }
@@ -118,6 +121,7 @@ static void begin(struct hw_ledger *l, struct hw_take *t, size_t max, const char
 {
     t->ledger = l;
     t->is_refill = false;
+    t->n_fill_left = 0;
     t->n_max = max < TAKE_MAX ? max : TAKE_MAX;
     hw_store_eval(hw_ledger_store(l), &t->command, &hw_script_take, NULL, NULL);
     hw_command_u64(&t->command, t->n_max);
@@ -145,12 +149,13 @@ static enum hw_status ask(struct hw_take *t, hw_take_cb cb)
 }
 
 enum hw_status hw_ledger_refill(struct hw_ledger *l, struct hw_take *t, uint32_t w,
-                                unsigned max, hw_take_cb cb)
+                                unsigned max, unsigned max_fill, hw_take_cb cb)
 {
     begin(l, t, max, "refill");
     t->is_refill = true;
     t->w = w;
     hw_command_u64(&t->command, w);
+    hw_command_u64(&t->command, max_fill);
     return ask(t, cb);
 }
 

@@ -26,6 +26,7 @@ struct hw_taken {
     struct hw_slice record;      /* empty: its body is kept nowhere any more */
     struct hw_slice traceparent; /* only where state is empty */
     struct hw_slice state;       /* packed history; empty: no attempt has failed yet */
+    bool has_body;               /* the record has a key of its own, besides the feed */
     hw_unix_ms due_ms;           /* claimed: when it was due; else 0 */
 };
 
@@ -51,6 +52,7 @@ struct hw_take {
     hw_take_cb cb;
     hw_owned_cb owned_cb;
     uint32_t w; /* refill, surplus, parked: of this webhook */
+    uint64_t n_fill_left; /* refill, surplus: out; what waits still of backfills */
     bool is_refill;
     bool is_busy;           /* between the call and cb */
     struct hw_taken *items; /* owned while busy */
@@ -63,10 +65,12 @@ void hw_take_close(struct hw_take *t); /* not while busy */
 /* HW_OK: cb runs once, later.  Otherwise (not connected, no memory): it will not.  At most
  * `max` deliveries and about 1 MiB of records, but always at least one where there is one. */
 
-/* The oldest of those that wait in Redis for w. */
+/* The oldest of those that wait in Redis for w; when none of them is left, those of backfills, but
+ * no more of these than make max_fill in all.  (n_left does not count backfills, n_fill_left
+ * does.) */
 HW_MUST_USE enum hw_status hw_ledger_refill(struct hw_ledger *l, struct hw_take *t, uint32_t w,
-                                            unsigned max, hw_take_cb cb);
-/* The same, but of so many as are more than `keep`. */
+                                            unsigned max, unsigned max_fill, hw_take_cb cb);
+/* Of those that are not of a backfill, so many as are more than `keep`. */
 HW_MUST_USE enum hw_status hw_ledger_take_surplus(struct hw_ledger *l, struct hw_take *t,
                                                   uint32_t w, uint64_t keep, unsigned max,
                                                   hw_take_cb cb);

@@ -252,6 +252,75 @@ static struct world_answer slow_firsts(struct world *w, uint32_t number, uint64_
     return attempt == 1 ? http(503, 10) : http(204, 10);
 }
 
+static struct world_answer after_20_ms(struct world *w, uint32_t number, uint64_t n, unsigned attempt)
+{
+    (void)w, (void)number, (void)n, (void)attempt;
+    return http(204, 20);
+}
+
+static size_t n_delivered(void)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < world.n_deliveries; i++)
+        n += world.deliveries[i]->where == WORLD_DELIVERED;
+    return n;
+}
+
+CASE(what_is_live_is_a_few_attempts_behind_a_large_backfill)
+{
+    world_init(&world, 1, 1, 100, 2, &rules);
+    world.answer = after_20_ms;
+    world.store_ms = 3;
+    for (int i = 0; i < 500; i++)
+        world_fill(&world, 0);
+    for (int i = 0; i < 20; i++) {
+        while (n_delivered() < 20 * (size_t)i + 10)
+            CHECK(world_step(&world));
+        hw_mono_ms asked_at = world.now;
+        struct world_delivery *live = world_accept(&world, 0);
+        while (live->where != WORLD_DELIVERED)
+            CHECK(world_step(&world));
+        /* One that is under way, one that was fetched for its slot, and its own. */
+        CHECK_UINT(live->ended_at - asked_at, <=, 3 * (20 + 3));
+        CHECK_UINT(n_delivered(), <, 20 * (size_t)i + 20);
+    }
+    while (world_step(&world))
+        continue;
+    CHECK_UINT(n_delivered(), ==, 520);
+    CHECK_UINT(world.endpoints[0].n_open_max, ==, 2); /* and both slots are used */
+    world_close(&world);
+}
+
+CASE(a_backfill_waits_for_what_waits_live_and_keeps_its_order)
+{
+    char *trace = NULL, *at;
+    size_t size = 0;
+
+    world_init(&world, 1, 1, 100, 1, &rules);
+    world.answer = always_204;
+    for (int i = 0; i < 5; i++)
+        world_fill(&world, 0);
+    for (int i = 0; i < 200; i++) /* more than is kept in memory */
+        world_accept(&world, 0);
+    world.trace = open_memstream(&trace, &size);
+    while (world_step(&world))
+        continue;
+    fclose(world.trace);
+    world.trace = NULL;
+    at = strstr(trace, " 0/205 attempt 1\n"); /* the last of the live ones */
+    for (unsigned n = 1; n <= 5; n++) {
+        char wanted[32];
+        snprintf(wanted, sizeof wanted, " 0/%u attempt 1\n", n);
+        CHECK(at != NULL);
+        CHECK(strstr(trace, wanted) > at);
+        at = strstr(trace, wanted);
+    }
+    CHECK_UINT(n_delivered(), ==, 205);
+    free(trace);
+    world_close(&world);
+}
+
 CASE(due_retries_get_one_start_in_four_while_first_attempts_queue)
 {
     struct hw_retry_rules soon_rules = { (const uint64_t[]){ 10 }, 1, 0 };
@@ -437,7 +506,11 @@ static void one_crowd(uint64_t seed, size_t n_webhooks, unsigned n_events)
     hang_percent = hw_random_below(&dice, 10);
     fault_percent = hw_random_below(&dice, 10);
     for (unsigned i = 0; i < n_events; i++) {
-        world_accept(&world, hw_random_below(&dice, (uint32_t)n_webhooks));
+        uint32_t w = hw_random_below(&dice, (uint32_t)n_webhooks);
+        if (hw_random_below(&dice, 4) == 0)
+            world_fill(&world, w);
+        else
+            world_accept(&world, w);
         if (hw_random_below(&dice, 8) == 0)
             world_step(&world);
         if (hw_random_below(&dice, 100) == 0)

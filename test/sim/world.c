@@ -212,6 +212,13 @@ static void apply(struct world *world, struct world_delivery *r, const struct hw
     NEED(false);
 }
 
+static void wait_with(struct world *world, struct world_delivery *r, bool is_fill)
+{
+    r->where = WORLD_WAITING;
+    r->is_fill = is_fill;
+    hw_courier_backlog(&world->courier, r->w, is_fill ? HW_BACKLOG_FILL : HW_BACKLOG_LIVE);
+}
+
 static void on_settled(struct hw_wheel_entry *entry)
 {
     struct task *t = HW_CONTAINER_OF(entry, struct task, later);
@@ -227,11 +234,9 @@ static void on_settled(struct hw_wheel_entry *entry)
     NEED(r->where == WORLD_OWNED); /* settled once */
     if (!is_lost)
         apply(world, r, d);
-    else
-        r->where = WORLD_WAITING; /* somebody else has it now, and gives it back */
     hw_courier_settled(&world->courier, d, !is_lost, now_of(world));
     if (is_lost)
-        hw_courier_backlog(&world->courier, r->w);
+        wait_with(world, r, false); /* somebody else has it now, and gives it back */
 }
 
 static void port_settle(struct hw_courier *c, struct hw_delivery *d)
@@ -302,34 +307,55 @@ struct refill {
     struct hw_wheel_entry later;
     struct world *world;
     uint32_t w;
-    size_t k;
+    struct hw_wanted wanted;
 };
+
+/* The oldest of those that wait for w, of the one kind; how many there were. */
+static size_t give(struct world *world, uint32_t w, bool is_fill, size_t most)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < world->n_deliveries && n < most; i++) {
+        struct world_delivery *r = world->deliveries[i];
+        if (r->w != w || r->where != WORLD_WAITING || r->is_fill != is_fill)
+            continue;
+        n++;
+        load(world, r, 0);
+    }
+    return n;
+}
+
+static enum hw_backlog backlog_of(const struct world *world, uint32_t w)
+{
+    enum hw_backlog backlog = HW_BACKLOG_NONE;
+
+    for (size_t i = 0; i < world->n_deliveries; i++) {
+        const struct world_delivery *r = world->deliveries[i];
+        if (r->w != w || r->where != WORLD_WAITING)
+            continue;
+        if (!r->is_fill)
+            return HW_BACKLOG_LIVE;
+        backlog = HW_BACKLOG_FILL;
+    }
+    return backlog;
+}
 
 static void on_refill(struct hw_wheel_entry *entry)
 {
     struct refill *f = HW_CONTAINER_OF(entry, struct refill, later);
     struct world *world = f->world;
     struct hw_endpoint *e = hw_dispatch_find(&world->courier.dispatch, f->w);
-    bool left = false;
+    size_t n = give(world, f->w, false, f->wanted.n);
 
-    for (size_t i = 0; i < world->n_deliveries; i++) {
-        struct world_delivery *r = world->deliveries[i];
-        if (r->w != f->w || r->where != WORLD_WAITING)
-            continue;
-        if (f->k == 0) {
-            left = true;
-            break;
-        }
-        f->k--;
-        load(world, r, 0);
-    }
+    if (backlog_of(world, f->w) == HW_BACKLOG_FILL && f->wanted.n_fill > n)
+        give(world, f->w, true, f->wanted.n_fill - n);
     if (e != NULL)
-        hw_courier_refilled(&world->courier, e, left);
+        hw_courier_refilled(&world->courier, e, backlog_of(world, f->w));
     hw_list_unlink(&f->link);
     free(f);
 }
 
-static void port_refill(struct hw_courier *c, struct hw_endpoint *e, size_t k)
+static void port_refill(struct hw_courier *c, struct hw_endpoint *e, struct hw_wanted wanted)
 {
     struct world *world = world_of(c);
     struct refill *f;
@@ -343,7 +369,7 @@ static void port_refill(struct hw_courier *c, struct hw_endpoint *e, size_t k)
     hw_list_push_back(&world->refills, &f->link);
     f->world = world;
     f->w = e->w;
-    f->k = k;
+    f->wanted = wanted;
     hw_wheel_entry_init(&f->later, on_refill);
     hw_wheel_arm(&world->wheel, &f->later, world->now + world->store_ms);
 }
@@ -514,11 +540,9 @@ void world_close(struct world *world)
     hw_subscriptions_close(&world->subscriptions);
 }
 
-struct world_delivery *world_accept(struct world *world, uint32_t w)
+static struct world_delivery *delivery_new(struct world *world, uint32_t w)
 {
     struct world_delivery *r = calloc(1, sizeof *r);
-    struct hw_endpoint *e = hw_dispatch_endpoint(&world->courier.dispatch,
-                                                 hw_subscriptions_find(&world->subscriptions, w));
 
     NEED(r != NULL);
     r->world = world;
@@ -530,12 +554,27 @@ struct world_delivery *world_accept(struct world *world, uint32_t w)
         world->deliveries = realloc(world->deliveries, world->cap_deliveries * sizeof(void *));
     }
     world->deliveries[world->n_deliveries++] = r;
-    if (e != NULL && hw_endpoint_room(e) > 0) {
+    return r;
+}
+
+struct world_delivery *world_accept(struct world *world, uint32_t w)
+{
+    struct world_delivery *r = delivery_new(world, w);
+    struct hw_endpoint *e = hw_dispatch_endpoint(&world->courier.dispatch,
+                                                 hw_subscriptions_find(&world->subscriptions, w));
+
+    if (e != NULL && hw_endpoint_room(e) > 0)
         load(world, r, 0);
-    } else {
-        r->where = WORLD_WAITING;
-        hw_courier_backlog(&world->courier, w);
-    }
+    else
+        wait_with(world, r, false);
+    return r;
+}
+
+struct world_delivery *world_fill(struct world *world, uint32_t w)
+{
+    struct world_delivery *r = delivery_new(world, w);
+
+    wait_with(world, r, true);
     return r;
 }
 
@@ -612,7 +651,7 @@ void world_crash(struct world *world)
         world->deliveries[i]->in_flight = false;
     adopt_all(world);
     for (size_t w = 0; w < world->n_endpoints; w++)
-        hw_courier_backlog(&world->courier, (uint32_t)w);
+        hw_courier_backlog(&world->courier, (uint32_t)w, HW_BACKLOG_LIVE);
 }
 
 void world_check(struct world *world)

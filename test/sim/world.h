@@ -31,6 +31,7 @@ struct world_delivery {
     unsigned crashes;
     unsigned marks;
     bool in_flight;
+    bool is_fill;            /* WAITING: of a backfill */
     hw_unix_ms due_ms;       /* PARKED */
     hw_mono_ms failed_at;    /* of the newest recorded failure */
     hw_mono_ms ended_at;
@@ -88,6 +89,9 @@ void world_close(struct world *world);
 
 /* One event for webhook w is accepted: into memory where there is room, else it waits. */
 struct world_delivery *world_accept(struct world *world, uint32_t w);
+
+/* One of a backfill is queued for it: it waits behind what is live. */
+struct world_delivery *world_fill(struct world *world, uint32_t w);
 
 /* Advance to the next thing pending; false: nothing is. */
 bool world_step(struct world *world);

@@ -515,11 +515,11 @@ CASE(no_room_past_older_ones_in_redis)
 {
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0);
-    hw_endpoint_backlog(e, true);
-    hw_endpoint_backlog(e, true);
-    CHECK(hw_endpoint_has_backlog(e));
+    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
+    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
+    CHECK_INT(hw_endpoint_backlog_of(e), ==, HW_BACKLOG_LIVE);
     CHECK_UINT(hw_endpoint_room(e), ==, 0);
-    hw_endpoint_backlog(e, false);
+    hw_endpoint_backlog(e, HW_BACKLOG_NONE);
     CHECK_UINT(hw_endpoint_room(e), ==, 64);
     finish();
 }
@@ -528,17 +528,73 @@ CASE(wanted_is_only_what_waits_and_only_when_the_queue_is_half_empty)
 {
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0), *big = endpoint(1, 1000, 0);
-    CHECK_UINT(hw_endpoint_wants(e), ==, 0);
-    hw_endpoint_backlog(e, true);
-    CHECK_UINT(hw_endpoint_wants(e), ==, 64);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
+    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 64);
     queue_many(e, 32, false);
-    CHECK_UINT(hw_endpoint_wants(e), ==, 32);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 32);
     queue(e, false);
-    CHECK_UINT(hw_endpoint_wants(e), ==, 0);
-    hw_endpoint_backlog(big, true);
-    CHECK_UINT(hw_endpoint_wants(big), ==, 128); /* at a time */
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
+    hw_endpoint_backlog(big, HW_BACKLOG_LIVE);
+    CHECK_UINT(hw_endpoint_wants(big).n, ==, 128); /* at a time */
     big->is_refilling = true;
-    CHECK_UINT(hw_endpoint_wants(big), ==, 0);
+    CHECK_UINT(hw_endpoint_wants(big).n, ==, 0);
+    finish();
+}
+
+CASE(a_backfill_that_waits_keeps_nothing_live_out_of_memory)
+{
+    begin(100);
+    struct hw_endpoint *e = endpoint(0, 4, 0);
+    hw_endpoint_backlog(e, HW_BACKLOG_FILL);
+    CHECK_INT(hw_endpoint_backlog_of(e), ==, HW_BACKLOG_FILL);
+    CHECK_UINT(hw_endpoint_room(e), ==, 64);
+    queue(e, false);
+    CHECK(hw_endpoint_keeps_up(e, wheel.now));
+    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
+    CHECK_UINT(hw_endpoint_room(e), ==, 0);
+    CHECK(!hw_endpoint_keeps_up(e, wheel.now));
+    hw_endpoint_backlog(e, HW_BACKLOG_NONE);
+    CHECK_INT(hw_endpoint_backlog_of(e), ==, HW_BACKLOG_NONE);
+    finish();
+}
+
+CASE(of_a_backfill_is_wanted_what_can_start_at_once)
+{
+    begin(100);
+    struct hw_endpoint *e = endpoint(0, 4, 0), *many = endpoint(1, 1000, 0);
+    hw_endpoint_backlog(e, HW_BACKLOG_FILL);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 4);
+    CHECK_UINT(hw_endpoint_wants(e).n_fill, ==, 4);
+    queue(e, false);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0); /* behind this one */
+    next();
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 3);
+    queue_many(e, 2, true); /* due retries take slots too */
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 1);
+    hw_endpoint_hold(e, 60000);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
+    hw_endpoint_backlog(many, HW_BACKLOG_FILL);
+    CHECK_UINT(hw_endpoint_wants(many).n, ==, 128); /* at a time */
+    hw_endpoint_backlog(many, HW_BACKLOG_LIVE);
+    CHECK_UINT(hw_endpoint_wants(many).n, ==, 128);
+    queue_many(many, 1, false);
+    CHECK_UINT(hw_endpoint_wants(many).n, ==, 128);
+    CHECK_UINT(hw_endpoint_wants(many).n_fill, ==, 0); /* none of these before it */
+    finish();
+}
+
+CASE(of_a_backfill_a_rate_limit_lets_in_what_it_lets_out_in_a_second)
+{
+    begin(100);
+    struct hw_endpoint *e = endpoint(0, 64, 10);
+    hw_endpoint_backlog(e, HW_BACKLOG_FILL);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 10);
+    queue_many(e, 2, false);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
+    next();
+    CHECK_UINT(e->held_until, >, 0);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
     finish();
 }
 
@@ -546,15 +602,16 @@ CASE(what_waits_for_a_webhook_that_is_gone_is_wanted_and_for_a_paused_one_is_not
 {
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0);
-    hw_endpoint_backlog(e, true);
+    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
     hw_endpoint_update(e, webhook(0, 4, 0, HW_WEBHOOK_PAUSED));
-    CHECK_UINT(hw_endpoint_wants(e), ==, 0);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
     hw_endpoint_update(e, webhook(0, 4, 0, HW_WEBHOOK_DISABLED));
-    CHECK_UINT(hw_endpoint_wants(e), ==, 128);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 128);
+    CHECK_UINT(hw_endpoint_wants(e).n_fill, ==, 128);
     hw_endpoint_update(e, NULL);
-    CHECK_UINT(hw_endpoint_wants(e), ==, 128);
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 128);
     queue_many(e, 128, false);
-    CHECK_UINT(hw_endpoint_wants(e), ==, 0); /* first write off these */
+    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0); /* first write off these */
     finish();
 }
 
@@ -563,7 +620,7 @@ CASE(records_in_memory_are_bounded_by_their_bytes)
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0), *other = endpoint(1, 4, 0);
     static struct hw_event large = { .refs = 1, .n_bytes = 32 << 20 };
-    hw_endpoint_backlog(other, true);
+    hw_endpoint_backlog(other, HW_BACKLOG_LIVE);
     for (int i = 0; i < 2; i++) {
         struct hw_delivery *d = delivery_new(0, false);
         d->event = &large;
@@ -572,8 +629,8 @@ CASE(records_in_memory_are_bounded_by_their_bytes)
         hw_delivery_move(d, HW_DELIVERY_READY);
     }
     CHECK_UINT(hw_endpoint_room(e), ==, 0);
-    CHECK_UINT(hw_endpoint_wants(other), >, 0); /* it has an equal part */
-    hw_endpoint_backlog(other, false);
+    CHECK_UINT(hw_endpoint_wants(other).n, >, 0); /* it has an equal part */
+    hw_endpoint_backlog(other, HW_BACKLOG_NONE);
     struct hw_delivery *d = delivery_new(1, false);
     d->event = &large;
     CHECK_INT(hw_dispatch_add(&dispatch, other, d), ==, HW_OK);
@@ -637,9 +694,9 @@ CASE(keeping_up_is_an_outcome_in_the_last_moment)
     CHECK(hw_endpoint_keeps_up(e, 6000));
     CHECK(hw_endpoint_keeps_up(e, 6099));
     CHECK(!hw_endpoint_keeps_up(e, 6100));
-    hw_endpoint_backlog(e, true);
+    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
     CHECK(!hw_endpoint_keeps_up(e, 6000));
-    hw_endpoint_backlog(e, false);
+    hw_endpoint_backlog(e, HW_BACKLOG_NONE);
     next();
     CHECK(!hw_endpoint_keeps_up(e, 6000)); /* nothing is queued: nothing to wait for */
     finish();
@@ -703,14 +760,14 @@ CASE(sweep_frees_endpoints_that_nothing_needs_any_more)
     for (uint32_t w = 1; w < 5; w++)
         hw_endpoint_update(hw_dispatch_find(&dispatch, w), NULL);
     struct hw_delivery *d = queue(hw_dispatch_find(&dispatch, 1), false);
-    hw_endpoint_backlog(hw_dispatch_find(&dispatch, 2), true); /* is to be written off yet */
+    hw_endpoint_backlog(hw_dispatch_find(&dispatch, 2), HW_BACKLOG_LIVE); /* is to be written off yet */
     hw_dispatch_find(&dispatch, 3)->is_refilling = true;
     hw_dispatch_sweep(&dispatch);
     for (uint32_t w = 0; w < 4; w++)
         CHECK_NOT_NULL(hw_dispatch_find(&dispatch, w));
     CHECK_NULL(hw_dispatch_find(&dispatch, 4));
     end(d);
-    hw_endpoint_backlog(hw_dispatch_find(&dispatch, 2), false);
+    hw_endpoint_backlog(hw_dispatch_find(&dispatch, 2), HW_BACKLOG_NONE);
     hw_dispatch_find(&dispatch, 3)->is_refilling = false;
     hw_dispatch_sweep(&dispatch);
     CHECK_NOT_NULL(hw_dispatch_find(&dispatch, 0));
@@ -781,7 +838,7 @@ static void change_endpoint(struct hw_endpoint *e)
         hw_dispatch_share(&dispatch, (unsigned)check_random_below(4));
         break;
     case 2:
-        hw_endpoint_backlog(e, check_random_below(2) == 0);
+        hw_endpoint_backlog(e, (enum hw_backlog)check_random_below(3));
         break;
     default:
         hw_endpoint_update(e, webhook(e->w, 1 + (unsigned)check_random_below(9), 0,

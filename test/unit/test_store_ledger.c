@@ -238,7 +238,8 @@ CASE(accept_changes_nothing_when_full)
     CHECK_INT(node_accept(&n, &event, 1), ==, HW_REDIS_FULL);
     CHECK_INT(event.result, ==, HW_ACCEPTED_NOT_YET);
     CHECK_INT(cli_int(&w, "XLEN hw:events"), ==, 1);
-    CHECK_INT(cli_int(&w, "EXISTS " T "led:acct " T "seq " T "dd:1"), ==, 0);
+    CHECK_INT(cli_int(&w, "EXISTS " T "led:acct " T "dd:1"), ==, 0);
+    CHECK_INT(cli_int(&w, "HLEN " T "seq"), ==, 1); /* the feeds' epoch, since it joined */
     cli_text(&w, "CONFIG SET maxmemory 0");
     CHECK_INT(node_accept(&n, &event, 1), ==, HW_REDIS_FINE);
     CHECK_INT(event.result, ==, HW_ACCEPTED_TAKEN);
@@ -488,6 +489,33 @@ CASE(dead_letters_count_and_disable)
     end(&w, &n);
 }
 
+/* Where a webhook was disabled is the end of its feed, even if nothing is left of that. */
+CASE(disabled_at_the_end_of_a_feed)
+{
+    struct world w;
+    struct node n;
+    struct hw_settle_what what;
+    char newest[48];
+
+    begin(&w, &n);
+    (void)cli_int(&w, "HSET " T "wh:7 st active cf 2");
+    (void)cli_int(&w, "HSET " T "wh:8 st active cf 2");
+    node_deliveries(&n, 7, 1, false);
+    node_deliveries(&n, 8, 1, false);
+    snprintf(newest, sizeof newest, "%s",
+             cli_text(&w, "EVAL %s 1 " T "led:acct",
+                      "return redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][1]"));
+    (void)cli_int(&w, "XTRIM " T "led:acct MAXLEN 0");
+    what = dead_what(7, 1, 0);
+    CHECK_INT(node_settle(&n, &what), ==, HW_SETTLED);
+    CHECK_STR(cli_text(&w, "HGET " T "wh:7 dc"), newest);
+    (void)cli_int(&w, "DEL " T "led:acct");
+    what = dead_what(8, 1, 0);
+    CHECK_INT(node_settle(&n, &what), ==, HW_SETTLED);
+    CHECK_STR(cli_text(&w, "HGET " T "wh:8 dc"), "0-0");
+    end(&w, &n);
+}
+
 CASE(success_resets_the_count_and_gone_disables)
 {
     struct world w;
@@ -705,7 +733,7 @@ CASE(refill_takes_the_oldest)
     node_deliveries(&n, 7, 5, true);
     CHECK_INT(cli_int(&w, "XLEN " T "wait:7"), ==, 5);
     taking_begin(&t);
-    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, 7, 3, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, 7, 3, 0, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     CHECK_INT(t.n_items, ==, 3);
     CHECK_INT(t.n_left, ==, 2);
@@ -719,13 +747,13 @@ CASE(refill_takes_the_oldest)
         CHECK_INT(owned(&n, 7, i + 1), ==, 1);
     }
     taking_begin(&t);
-    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, 7, 10, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, 7, 10, 0, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     CHECK_INT(t.n_items, ==, 2);
     CHECK_INT(t.n_left, ==, 0);
     CHECK_INT(cli_int(&w, "EXISTS " T "wait:7 " T "waiting"), ==, 0);
     taking_begin(&t);
-    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, 7, 10, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, 7, 10, 0, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     CHECK_INT(t.n_items, ==, 0);
     /* What comes after them still goes in, in order. */
@@ -777,7 +805,7 @@ CASE(refill_bounds_the_bytes)
         CHECK_INT(node_accept(&n, &event, 1), ==, HW_REDIS_FINE);
     }
     taking_begin(&t);
-    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, 7, 5, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, 7, 5, 0, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     CHECK_INT(t.n_items, ==, 3);
     CHECK_INT(t.n_left, ==, 2);

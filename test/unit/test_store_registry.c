@@ -16,6 +16,8 @@ static void on_op_done(struct hw_registry_op *op, enum hw_registry_result result
     snprintf(op_kept, sizeof op_kept, "%.*s", HW_SLICE_FMT(op->kept));
 }
 
+static const struct hw_fill_from no_backfill = { .kind = HW_FILL_NONE };
+
 /* The answer to what `status` says was sent. */
 static enum hw_registry_result answer(struct node *n, struct hw_registry_op *op,
                                       enum hw_status status)
@@ -38,7 +40,7 @@ static enum hw_registry_result create_once(struct node *n, const char *account, 
     hw_registry_op_init(&op);
     result = answer(n, &op,
                     hw_registry_create(n->registry, &op, wh, hw_slice_str(key),
-                                       hw_slice_str(value), on_op_done));
+                                       hw_slice_str(value), no_backfill, on_op_done));
     *w = op.w;
     hw_webhook_release(wh);
     return result;
@@ -75,7 +77,7 @@ static enum hw_registry_result update(struct node *n, const struct hw_webhook *w
     struct hw_registry_op op;
 
     hw_registry_op_init(&op);
-    return answer(n, &op, hw_registry_update(n->registry, &op, wh, before, on_op_done));
+    return answer(n, &op, hw_registry_update(n->registry, &op, wh, before, no_backfill, on_op_done));
 }
 
 static enum hw_registry_result put_in(struct node *n, const char *book, const char *key,
@@ -276,7 +278,7 @@ CASE(unavailable_without_redis)
     RUN_UNTIL(&w, n.n_down > 0);
     hw_registry_op_init(&op);
     CHECK_INT(hw_registry_create(n.registry, &op, wh, hw_slice(NULL, 0), hw_slice(NULL, 0),
-                                 on_op_done),
+                                 no_backfill, on_op_done),
               ==, HW_ECONN);
     hw_registry_op_close(&op);
     hw_webhook_release(wh);
@@ -402,6 +404,127 @@ CASE(paused_and_active_again)
     CHECK_INT(find(&n, "wh_1")->standing.disabled_ms, ==, 0);
     CHECK_STR(find(&n, "wh_1")->standing.disabled_reason, "");
     CHECK_INT(find(&n, "wh_1")->standing.disabled_cursor.ms, ==, 0);
+    end(&w, &n);
+}
+
+/* ---- with a backfill ---- */
+
+static struct hw_registry_op last; /* the operation, as it ended */
+
+static enum hw_registry_result create_from(struct node *n, const char *id,
+                                           struct hw_fill_from from)
+{
+    struct hw_webhook *wh = make_webhook("acct", id);
+    enum hw_registry_result result;
+
+    hw_registry_op_init(&last);
+    result = answer(n, &last,
+                    hw_registry_create(n->registry, &last, wh, hw_slice(NULL, 0),
+                                       hw_slice(NULL, 0), from, on_op_done));
+    hw_webhook_release(wh);
+    return result;
+}
+
+static enum hw_registry_result enable_from(struct node *n, const char *id,
+                                           struct hw_fill_from from)
+{
+    struct hw_webhook *copy;
+    enum hw_registry_result result;
+
+    CHECK_INT(refresh(n, "acct"), ==, HW_REGISTRY_DONE);
+    copy = hw_webhook_copy(find(n, id));
+    CHECK_INT(copy->standing.status, ==, HW_WEBHOOK_DISABLED);
+    copy->standing.status = HW_WEBHOOK_ACTIVE;
+    hw_registry_op_init(&last);
+    result = answer(n, &last,
+                    hw_registry_update(n->registry, &last, copy, HW_WEBHOOK_DISABLED, from,
+                                       on_op_done));
+    hw_webhook_release(copy);
+    return result;
+}
+
+static struct hw_fill_from after(uint64_t seq)
+{
+    return (struct hw_fill_from){ HW_FILL_FROM, { .after = { 1000, seq } } };
+}
+
+static const struct hw_fill_from from_start = { HW_FILL_FROM, { .is_start = true } };
+
+static void check_job(uint64_t number, uint32_t w, uint64_t from, uint64_t until)
+{
+    CHECK_UINT(last.job.number, ==, number);
+    CHECK_UINT(last.job.w, ==, w);
+    CHECK_STR(last.job.account, "acct");
+    CHECK_UINT(last.job.from.seq, ==, from);
+    CHECK_UINT(last.job.until.ms, ==, 1000);
+    CHECK_UINT(last.job.until.seq, ==, until);
+    CHECK_UINT(last.job.count, ==, 0);
+}
+
+/* 1000-1 to 1000-9, of which the first three are gone. */
+static void make_feed(struct world *w)
+{
+    for (int i = 1; i <= 9; i++)
+        (void)cli_text(w, "XADD " T "led:acct 1000-%d r {} d %s", i, "");
+    (void)cli_int(w, "XTRIM " T "led:acct MAXLEN 6");
+    (void)cli_int(w, "HSET " T "trimmed acct 1000-3");
+}
+
+CASE(a_webhook_is_created_with_a_backfill_of_what_is_there)
+{
+    struct world w;
+    struct node n;
+
+    begin(&w, &n);
+    CHECK_INT(create_from(&n, "wh_1", from_start), ==, HW_REGISTRY_DONE);
+    CHECK_UINT(last.job.number, ==, 0); /* nothing is */
+    make_feed(&w);
+    CHECK_INT(create_from(&n, "wh_2", after(2)), ==, HW_REGISTRY_EXPIRED);
+    CHECK_UINT(last.oldest.seq, ==, 3);
+    CHECK_INT(create_from(&n, "wh_2", after(10)), ==, HW_REGISTRY_EXPIRED);
+    CHECK_NULL(find(&n, "wh_2"));
+    CHECK_INT(cli_int(&w, "ZCARD " T "acct:acct"), ==, 1);
+    CHECK_INT(cli_int(&w, "EXISTS " T "jobs"), ==, 0);
+    CHECK_INT(create_from(&n, "wh_2", from_start), ==, HW_REGISTRY_DONE);
+    check_job(1, 2, 3, 9);
+    CHECK_STR(cli_text(&w, "HGET " T "jobs 2:1"), "acct 1000-3 1000-9 0");
+    CHECK_INT(create_from(&n, "wh_3", after(8)), ==, HW_REGISTRY_DONE);
+    check_job(2, 3, 8, 9);
+    CHECK_INT(create_from(&n, "wh_4", from_start), ==, HW_REGISTRY_LIMIT);
+    CHECK_INT(cli_int(&w, "HLEN " T "jobs"), ==, 2);
+    end(&w, &n);
+}
+
+CASE(a_webhook_is_enabled_with_a_backfill_from_where_it_was_disabled)
+{
+    static const struct hw_fill_from from_disabled = { .kind = HW_FILL_FROM_DISABLED };
+    struct world w;
+    struct node n;
+    uint32_t number;
+
+    begin(&w, &n);
+    CHECK_INT(create(&n, "acct", "wh_1", &number), ==, HW_REGISTRY_DONE);
+    make_feed(&w);
+    (void)cli_int(&w, "HSET " T "wh:1 st disabled da 5 dr why dc 1000-2");
+    CHECK_INT(enable_from(&n, "wh_1", from_disabled), ==, HW_REGISTRY_EXPIRED);
+    CHECK_UINT(last.oldest.seq, ==, 3);
+    CHECK_INT(find(&n, "wh_1")->standing.status, ==, HW_WEBHOOK_DISABLED);
+    CHECK_STR(cli_text(&w, "HGET " T "wh:1 dc"), "1000-2");
+    CHECK_INT(enable_from(&n, "wh_1", after(5)), ==, HW_REGISTRY_DONE);
+    check_job(1, 1, 5, 9);
+    CHECK_INT(find(&n, "wh_1")->standing.status, ==, HW_WEBHOOK_ACTIVE);
+
+    (void)cli_int(&w, "HSET " T "wh:1 st disabled da 5 dr why dc 1000-7");
+    CHECK_INT(enable_from(&n, "wh_1", from_disabled), ==, HW_REGISTRY_DONE);
+    check_job(2, 1, 7, 9);
+    CHECK_INT(cli_int(&w, "HEXISTS " T "wh:1 dc"), ==, 0);
+    (void)cli_int(&w, "HSET " T "wh:1 st disabled da 5 dr why dc 1000-9");
+    CHECK_INT(enable_from(&n, "wh_1", from_disabled), ==, HW_REGISTRY_DONE);
+    CHECK_UINT(last.job.number, ==, 0); /* nothing came */
+    (void)cli_int(&w, "HSET " T "wh:1 st disabled da 5 dr why dc 1000-7");
+    CHECK_INT(enable_from(&n, "wh_1", no_backfill), ==, HW_REGISTRY_DONE);
+    CHECK_UINT(last.job.number, ==, 0);
+    CHECK_INT(cli_int(&w, "HLEN " T "jobs"), ==, 2);
     end(&w, &n);
 }
 

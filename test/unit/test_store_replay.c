@@ -166,7 +166,7 @@ static void settle(struct node *n, uint64_t number, enum hw_settle_kind kind, bo
                                    .attempts = h->attempts,
                                    .stamp_us = h->stamp_us,
                                    .was_parked = was_parked,
-                                   .is_planted = h->cursor.ms == 0,
+                                   .has_body = h->cursor.ms == 0,
                                    .ended_ms = h->updated_ms,
                                    .due_ms = due };
 
@@ -935,7 +935,7 @@ CASE(planted_while_paused_it_waits)
     CHECK_INT(cli_int(&w, "SISMEMBER " T "waiting %d", W), ==, 1);
     check_places(&n);
     taking_begin(&t);
-    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, W, 10, on_taking_done), ==, HW_OK);
+    CHECK_INT(hw_ledger_refill(n.ledger, &t.take, W, 10, 0, on_taking_done), ==, HW_OK);
     taking_wait(&n, &t);
     CHECK_INT(t.n_items, ==, 2);
     CHECK_UINT(t.items[1].n, ==, 2);

@@ -12,10 +12,12 @@ for _, w in ipairs(redis.call('ZRANGEBYSCORE', tag .. 'tombs', '-inf', '(' .. AR
     local function n_left(command, name)
         return redis.call(command, tag .. name .. w)
     end
-    if n_left('XLEN', 'wait:') + n_left('HLEN', 'open:') + n_left('ZCARD', 'dead:') == 0 then
+    if n_left('XLEN', 'wait:') + n_left('XLEN', 'fill:') + n_left('HLEN', 'open:')
+        + n_left('ZCARD', 'dead:') == 0 then
         local f = redis.call('HMGET', tag .. 'wh:' .. w, 'a', 'i')
         redis.call('ZREM', tag .. 'tombs', w)
-        for _, name in ipairs({ 'wh:', 'hist:', 'late:', 'lates:', 'dead:', 'open:', 'resp:', 'wait:' }) do
+        for _, name in ipairs({ 'wh:', 'hist:', 'late:', 'lates:', 'dead:', 'open:', 'resp:',
+            'wait:', 'fill:' }) do
             redis.call('UNLINK', tag .. name .. w)
         end
         redis.call('HDEL', tag .. 'seq', w)

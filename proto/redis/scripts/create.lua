@@ -1,22 +1,27 @@
--- create: a new webhook, at most so many an account; no event accepted after this misses it.
+-- create: a new webhook, at most so many an account; no event accepted after this misses it, and
+-- a backfill of it ends here.
 --
--- KEYS  <tag>inst
--- ARGV  tag, id, epoch, at most so many, account, webhook's id, stored form,
---       idempotency key or '', what is to be kept under it for 24 h
--- Reply its number; -1: the account is full; a text: what is kept under that key already
-local tag, me, epoch = ARGV[1], ARGV[2], ARGV[3]
-local known = redis.call('HGET', KEYS[1], me)
-if not known or tonumber(known) > tonumber(epoch) then
-    return redis.error_reply('FENCED this instance was taken over')
-end
-local account, id = ARGV[5], ARGV[6]
+-- Behind filling.lua.
+--
+-- ARGV  from 4 on: at most so many, account, webhook's id, stored form, idempotency key or '',
+--       what is to be kept under it for 24 h, where a backfill begins ('start', or the place
+--       behind an entry of that id) or ''
+-- Reply {'DONE', its number, number of the backfill's job or 0, from, until}
+--       {'LIMIT'}: the account is full
+--       {'KEPT', what is kept under that key already}
+--       {'EXPIRED', the place of the feed from which nothing is missing}
+local account, id, from = ARGV[5], ARGV[6], ARGV[10]
 local once = ARGV[8] ~= '' and tag .. 'once:' .. ARGV[8]
 local kept = once and redis.call('GET', once)
 if kept then
-    return kept
+    return { 'KEPT', kept }
 end
 if redis.call('ZCARD', tag .. 'acct:' .. account) >= tonumber(ARGV[4]) then
-    return -1
+    return { 'LIMIT' }
+end
+local range = from ~= '' and range_of(account, from, '')
+if range and range.is_expired then
+    return { 'EXPIRED', range.trimmed }
 end
 local w = redis.call('HINCRBY', tag .. 'seq', '_w', 1)
 redis.call('HSET', tag .. 'wh:' .. w, 'v', ARGV[7], 'st', 'active', 'cf', '0',
@@ -28,4 +33,7 @@ redis.call('HINCRBY', tag .. 'regv', '*', 1)
 if once then
     redis.call('SET', once, ARGV[9], 'PX', 86400000)
 end
-return w
+if not range then
+    return { 'DONE', w, 0, '0-0', '0-0' }
+end
+return { 'DONE', w, begin_job(account, w, range), range.from, range.till }

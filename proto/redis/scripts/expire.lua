@@ -25,9 +25,11 @@ local function drop_stragglers()
     if redis.call('HLEN', hist) <= history_max + 100 then
         return
     end
-    local waiting = redis.call('XRANGE', tag .. 'wait:' .. w, '-', '+', 'COUNT', 1)[1]
-    local front = waiting and tonumber(string.match(waiting[1], '^%d+'))
-        or tonumber(redis.call('HGET', tag .. 'seq', w) or 0)
+    local front = tonumber(redis.call('HGET', tag .. 'seq', w) or 0)
+    for _, queue in ipairs({ 'wait:', 'fill:' }) do
+        local first = redis.call('XRANGE', tag .. queue .. w, '-', '+', 'COUNT', 1)[1]
+        front = first and math.min(front, tonumber(string.match(first[1], '^%d+'))) or front
+    end
     local page = redis.call('HSCAN', hist, redis.call('TIME')[2], 'COUNT', max)[2]
     local going = {}
     for i = 1, #page, 2 do

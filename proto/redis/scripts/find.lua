@@ -43,9 +43,11 @@ for _, orphan in ipairs(redis.call('HKEYS', tag .. 'orphans')) do
         return { 'wait', value, account, '' }
     end
 end
-local entry = redis.call('XRANGE', tag .. 'wait:' .. w, n .. '-0', n .. '-0')[1]
-if entry then
-    local f = entry[2] -- c, cursor, s, stamp, a, account
-    return { 'wait', '0:0:' .. f[4] .. ':' .. f[2] .. ':' .. f[6], account, '' }
+for _, queue in ipairs({ 'wait:', 'fill:' }) do
+    local entry = redis.call('XRANGE', tag .. queue .. w, n .. '-0', n .. '-0')[1]
+    if entry then
+        local f = entry[2] -- c, cursor, s, stamp, a, account
+        return { 'wait', '0:0:' .. f[4] .. ':' .. f[2] .. ':' .. f[6], account, '' }
+    end
 end
 return false

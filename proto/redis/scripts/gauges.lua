@@ -7,9 +7,10 @@ local tag, group, events = ARGV[1], ARGV[2], KEYS[1]
 local pending = redis.pcall('XPENDING', events, group)
 local n_waiting, oldest = 0, math.huge
 for i, w in ipairs(redis.call('SMEMBERS', tag .. 'waiting')) do
-    n_waiting = n_waiting + redis.call('XLEN', tag .. 'wait:' .. w)
-    if i <= 1000 then
-        local first = redis.call('XRANGE', tag .. 'wait:' .. w, '-', '+', 'COUNT', 1)[1]
+    for _, queue in ipairs({ 'wait:', 'fill:' }) do
+        n_waiting = n_waiting + redis.call('XLEN', tag .. queue .. w)
+        local first = i <= 1000
+            and redis.call('XRANGE', tag .. queue .. w, '-', '+', 'COUNT', 1)[1]
         if first then
             oldest = math.min(oldest, tonumber(first[2][4]))
         end

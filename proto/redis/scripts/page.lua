@@ -81,10 +81,12 @@ local function look_up(w, numbers)
         if tonumber(low) > tonumber(high) then
             low, high = high, low
         end
-        for _, entry in ipairs(redis.call('XRANGE', tag .. 'wait:' .. w, low .. '-0', high .. '-0')) do
-            local n, f = string.sub(entry[1], 1, -3), entry[2]
-            if place[n] and not found[place[n]] then
-                found[place[n]] = { 'wait', '0:0:' .. f[4] .. ':' .. f[2] .. ':' .. f[6] }
+        for _, queue in ipairs({ 'wait:', 'fill:' }) do
+            for _, entry in ipairs(redis.call('XRANGE', tag .. queue .. w, low .. '-0', high .. '-0')) do
+                local n, f = string.sub(entry[1], 1, -3), entry[2]
+                if place[n] and not found[place[n]] then
+                    found[place[n]] = { 'wait', '0:0:' .. f[4] .. ':' .. f[2] .. ':' .. f[6] }
+                end
             end
         end
     end
@@ -140,13 +142,21 @@ local function width_of(windows, count)
     return math.max(math.min(width, room), 1)
 end
 
+-- The lowest number that waits, or the next one.
+local function front_of(w, last)
+    local front = last + 1
+    for _, queue in ipairs({ 'wait:', 'fill:' }) do
+        local first = redis.call('XRANGE', tag .. queue .. w, '-', '+', 'COUNT', 1)[1]
+        front = first and math.min(front, tonumber(string.sub(first[1], 1, -3))) or front
+    end
+    return front
+end
+
 local function page(w, from)
     local last = tonumber(redis.call('HGET', tag .. 'seq', w)) or 0
     local one = { text(last), -1 }
     -- Dense down to here: whatever is further back than the history behind what waits.
-    local waiting = redis.call('XRANGE', tag .. 'wait:' .. w, '-', '+', 'COUNT', 1)[1]
-    local front = waiting and tonumber(string.sub(waiting[1], 1, -3)) or last + 1
-    local floor = math.max(1, front - history_max - SLACK)
+    local floor = math.max(1, front_of(w, last) - history_max - SLACK)
     local n = from
     if n == 0 or n > last then
         if step > 0 and n ~= 0 then

@@ -181,10 +181,19 @@ local function has_holder(key)
     return nil
 end
 
+local function waits(n)
+    for _, queue in ipairs({ 'wait:', 'fill:' }) do
+        if #redis.call('XRANGE', tag .. queue .. w, n .. '-0', n .. '-0') > 0 then
+            return true
+        end
+    end
+    return false
+end
+
 -- One that is neither finished nor parked.
 local function one_in_hand(n, key)
     local holder = has_holder(key)
-    if holder == nil and #redis.call('XRANGE', tag .. 'wait:' .. w, n .. '-0', n .. '-0') == 0 then
+    if holder == nil and not waits(n) then
         return reply('NOT_FOUND')
     elseif not is_live then
         return reply('NOT_LIVE')

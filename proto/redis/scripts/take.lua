@@ -2,13 +2,15 @@
 --
 -- KEYS  <tag>inst
 -- ARGV  tag, id, epoch, at most so many, at most so many bytes of records (one always goes), then
---         'refill', w         the oldest that wait
---         'surplus', w, keep  likewise, but the newest `keep` go on waiting
+--         'refill', w, fill   the oldest that wait; when none is left, of those of backfills as
+--                             many as make `fill` in all
+--         'surplus', w, keep  the oldest that wait, but the newest `keep` go on waiting
 --         'parked', w         some that are parked, whenever due; none of a live webhook
 --         'claim', ms, "w:n" ...  these, where still parked and due by then
 --         'adopt', id         some of what a dead instance held
 --         'load', "w:n" ...   these, ours already
--- Reply {what is left, then for each: w, n, own value, record, traceparent, state, due or ''}
+-- Reply {what is left, what is left of backfills, then for each: w, n, own value, record,
+--        traceparent, state, due or '', 1: the record has a key of its own}
 -- Left: refill, surplus, adopt: still there; parked: 1 when there may be more; claim, load: how many at
 -- the end were not looked at.
 local tag, me, epoch = ARGV[1], ARGV[2], ARGV[3]
@@ -19,7 +21,7 @@ if not known or tonumber(known) > tonumber(epoch) then
 end
 local max, room, mode = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local own_key = tag .. 'own:' .. me
-local reply, own = { 0 }, {}
+local reply, own = { 0, 0 }, {}
 
 local function from_ledger(account, cursor)
     local entries = redis.call('XRANGE', tag .. 'led:' .. account, cursor, cursor)
@@ -62,13 +64,14 @@ local function load(w, n, value, open, due)
         record, trace = from_ledger(account, cursor)
     end
     room = room - #(record or '') - #state
-    if room < 0 and #reply > 1 then
+    if room < 0 and #reply > 2 then
         return false
     end
     local at = #reply
     reply[at + 1], reply[at + 2], reply[at + 3] = w, n, value
     reply[at + 4], reply[at + 5] = record or '', trace or ''
     reply[at + 6], reply[at + 7] = state, due or ''
+    reply[at + 8] = redis.call('EXISTS', tag .. 'body:' .. w .. ':' .. n)
     own[#own + 1] = w .. ':' .. n
     own[#own + 1] = value
     return true
@@ -79,10 +82,9 @@ local function split(key)
     return string.sub(key, 1, colon - 1), string.sub(key, colon + 1)
 end
 
-local function refill(w, keep)
-    local wait = tag .. 'wait:' .. w
-    local count = math.min(max, redis.call('XLEN', wait) - keep)
-    local entries = count > 0 and redis.call('XRANGE', wait, '-', '+', 'COUNT', count) or {}
+-- The oldest of a stream of waiting ones; how many are left there, and how many went.
+local function take_waiting(stream, w, count)
+    local entries = count > 0 and redis.call('XRANGE', stream, '-', '+', 'COUNT', count) or {}
     local ids = {}
     for _, entry in ipairs(entries) do
         local f = entry[2] -- c, cursor, s, stamp, a, account
@@ -93,14 +95,34 @@ local function refill(w, keep)
         ids[#ids + 1] = entry[1]
     end
     if #ids > 0 then
-        redis.call('XDEL', wait, unpack(ids))
+        redis.call('XDEL', stream, unpack(ids))
     end
-    local left = redis.call('XLEN', wait)
+    local left = redis.call('XLEN', stream)
     if left == 0 then
-        redis.call('SREM', tag .. 'waiting', w)
-        redis.call('DEL', wait)
+        redis.call('DEL', stream)
     end
-    return left
+    return left, #ids
+end
+
+local function leave_waiting(w)
+    if reply[1] + reply[2] == 0 then
+        redis.call('SREM', tag .. 'waiting', w)
+    end
+end
+
+local function refill(w, most_fill)
+    local n_live
+    reply[1], n_live = take_waiting(tag .. 'wait:' .. w, w, max)
+    local n_fill = reply[1] == 0 and math.min(max, most_fill) - n_live or 0
+    reply[2] = take_waiting(tag .. 'fill:' .. w, w, n_fill)
+    leave_waiting(w)
+end
+
+local function surplus(w, keep)
+    local wait = tag .. 'wait:' .. w
+    reply[1] = take_waiting(wait, w, math.min(max, redis.call('XLEN', wait) - keep))
+    reply[2] = redis.call('XLEN', tag .. 'fill:' .. w)
+    leave_waiting(w)
 end
 
 local function claim_one(w, n, due)
@@ -212,9 +234,9 @@ for i = 7, #ARGV do
     keys[i - 6] = ARGV[i]
 end
 if mode == 'refill' then
-    reply[1] = refill(ARGV[7], 0)
+    refill(ARGV[7], tonumber(ARGV[8]))
 elseif mode == 'surplus' then
-    reply[1] = refill(ARGV[7], tonumber(ARGV[8]))
+    surplus(ARGV[7], tonumber(ARGV[8]))
 elseif mode == 'parked' then
     reply[1] = parked(ARGV[7])
 elseif mode == 'claim' then
