@@ -17,23 +17,40 @@ typedef bool (*edit_fn)(struct hw_backend_update *update, struct hw_webhook *wh)
 
 enum { OVERLAP_S = 86400, OVERLAP_MAX_S = 604800 };
 
-static void ask_update(struct hw_call *call, edit_fn edit, hw_backend_cb cb)
+static void ask_update(struct hw_call *call, edit_fn edit,
+                       const struct hw_form_backfill *backfill, hw_backend_cb cb)
 {
     const struct hw_backend *backend = call->api->options.backend;
 
     call->ask.update = (struct hw_backend_update){ .req.cb = cb,
                                                    .account = hw_call_own_account(call),
                                                    .id = call->match.values[0],
-                                                   .edit = edit };
+                                                   .edit = edit,
+                                                   .backfill = backfill->kind,
+                                                   .from = backfill->from };
     backend->update(backend->data, &call->ask.update);
+}
+
+static void refuse_backfill(struct hw_call *call)
+{
+    hw_problem_set(&call->problem, HW_PROBLEM_CONFLICT, NULL,
+                   "backfill_from goes with \"status\":\"active\" for a disabled webhook; use "
+                   "POST /v1/webhooks/:id/backfill for others.");
+    hw_call_refuse(call, &call->problem);
 }
 
 static void refuse_update(struct hw_call *call)
 {
-    if (call->ask.update.req.result == HW_BACKEND_REFUSED)
+    const struct hw_backend_update *update = &call->ask.update;
+
+    if (update->req.result == HW_BACKEND_REFUSED)
         hw_call_refuse(call, &call->problem);
+    else if (update->req.result == HW_BACKEND_EXPIRED)
+        hw_call_refuse_expired(call, update->oldest);
+    else if (update->req.result == HW_BACKEND_CONFLICT)
+        refuse_backfill(call);
     else
-        hw_call_refuse_result(call, call->ask.update.req.result, "webhook");
+        hw_call_refuse_result(call, update->req.result, "webhook");
 }
 
 static bool may_read_all_of(struct hw_call *call, const struct hw_webhook *wh)
@@ -52,7 +69,8 @@ static bool is_guarded(const json_t *object)
 {
     return json_object_get(object, "url") != NULL ||
            json_object_get(object, "event_types") != NULL ||
-           json_object_get(object, "headers") != NULL;
+           json_object_get(object, "headers") != NULL ||
+           json_object_get(object, "backfill_from") != NULL;
 }
 
 static bool patch(struct hw_backend_update *update, struct hw_webhook *wh)
@@ -80,22 +98,24 @@ static void on_patched(struct hw_backend_req *req)
         hw_call_json(call, 200, hw_webhooks_json(hw_call_epoch(call), found->webhook, &found->standing));
 }
 
-static bool read_patch(struct hw_call *call, struct hw_problem *p)
+static bool read_patch(struct hw_call *call, struct hw_form_backfill *backfill,
+                       struct hw_problem *p)
 {
     struct hw_form_rules rules = hw_webhooks_rules(call);
 
     if (!hw_call_is_json(call, p))
         return false;
     call->body_json = hw_form_object(call->body, p);
-    return call->body_json != NULL && hw_form_check(call->body_json, &rules, p);
+    return call->body_json != NULL && hw_form_check(call->body_json, &rules, backfill, p);
 }
 
 void hw_amend_patch(struct hw_call *call)
 {
+    struct hw_form_backfill backfill;
     struct hw_problem p;
 
-    if (read_patch(call, &p))
-        ask_update(call, patch, on_patched);
+    if (read_patch(call, &backfill, &p))
+        ask_update(call, patch, &backfill, on_patched);
     else
         hw_call_refuse(call, &p);
 }
@@ -225,10 +245,11 @@ static bool read_rotation(struct hw_call *call, struct hw_problem *p)
 
 void hw_amend_rotate(struct hw_call *call)
 {
+    const struct hw_form_backfill none = { .kind = HW_BACKFILL_NONE };
     struct hw_problem p;
 
     if (read_rotation(call, &p))
-        ask_update(call, rotate, on_rotated);
+        ask_update(call, rotate, &none, on_rotated);
     else
         hw_call_refuse(call, &p);
 }

@@ -2,7 +2,7 @@
  * amend - webhooks changed: PATCH /v1/webhooks/:id, rotate-secret.
  *
  * Whoever could send a webhook's events elsewhere, or sign as its sender, must be able to read
- * them: PATCH of url, event_types and headers, and rotation, need a token that can read every
+ * them: PATCH of url, event_types, headers and backfill_from, and rotation, need a token that can read every
  * type the webhook receives.  That holds of what it receives before and after the change.
  *
  * PATCH replaces `headers` as a whole; how a value that reads back as "***" is kept is said in

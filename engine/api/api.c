@@ -2,7 +2,8 @@
  * open: every address is bound before anything starts, so that a port in use leaves nothing.
  *
  * close: listeners first; then sessions at rest; those with a request under way after their
- * answer, or when patience ends.  The last hold to go frees all of it.
+ * answer, or when patience ends; those that wait for events are answered at once, streams end.
+ * The last hold to go frees all of it.
  */
 #include "api/api.h"
 
@@ -26,6 +27,7 @@ static void set_defaults(struct hw_api_options *o)
     o->request_timeout_ms = or_else(o->request_timeout_ms, 30000);
     o->idle_timeout_ms = or_else(o->idle_timeout_ms, 75000);
     o->drain_ms = or_else(o->drain_ms, 5000);
+    o->heartbeat_ms = or_else(o->heartbeat_ms, 15000);
     if (o->max_payload_bytes == 0)
         o->max_payload_bytes = 256 * 1024;
 }
@@ -46,6 +48,7 @@ static struct hw_api *api_new(struct hw_loop *loop, const struct hw_api_options 
     set_defaults(&api->options);
     hw_list_init(&api->resting);
     hw_list_init(&api->busy);
+    hw_list_init(&api->waiting);
     hw_list_init(&api->once_keys);
     hw_wheel_entry_init(&api->drain, on_drain_end);
     hw_closing_init(&api->closing);

@@ -1,7 +1,8 @@
 /*
  * api - the HTTP side of the engine: management API, health, metrics.
  *
- * Memory    about 2 KiB a connection at rest, its request's and answer's bytes meanwhile.
+ * Memory    about 2 KiB a connection at rest, its request's and answer's bytes meanwhile; one that
+ *           waits for events about 4 KiB.
  * Lifetime  open, then close once; the callback comes when every connection and every
  *           question to the backend has ended.  Close lets answers under way go out for
  *           `drain_ms` at most.
@@ -37,6 +38,7 @@ struct hw_api_options {
     unsigned request_timeout_ms; /* for a request to arrive; 0: 30 s */
     unsigned idle_timeout_ms;    /* between requests; 0: 75 s */
     unsigned drain_ms;           /* 0: 5 s */
+    unsigned heartbeat_ms;       /* between two signs of life of a stream; 0: 15 s */
 };
 
 /* HW_OK: listening, and *out is to be closed.  `loop` is borrowed. */

@@ -273,7 +273,8 @@ struct hw_backend_updates {
     /* Out. */
     const struct hw_backend_update_event *found;
     size_t n_found;
-    struct hw_stream_id reached; /* where to go on: everything up to here was looked at */
+    struct hw_stream_id reached; /* where to go on: everything up to here was looked at; while it
+                                  * waits: and nothing of it wanted (0-0: not known) */
     bool has_more;               /* more that is wanted is there now (or may be: go on) */
     struct hw_stream_id oldest;  /* with EXPIRED: a place from which nothing is missing */
     /* The backend's own, NULL at submission. */
@@ -286,6 +287,8 @@ struct hw_backend_readable {
     const char *const *names; /* in: types of which the contrary holds */
     size_t n_names;
 };
+
+enum { HW_BACKEND_CONSUMERS_MAX = 100 }; /* named consumers an account */
 
 /* Events for a named consumer, which is made where there is none. */
 struct hw_backend_pull {

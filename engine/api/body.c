@@ -1,4 +1,4 @@
-#include "api/members.h"
+#include "api/body.h"
 
 #include <string.h>
 
@@ -15,7 +15,7 @@ static bool is_among(const char *name, const char *names)
     return false;
 }
 
-bool hw_members_check(json_t *object, const char *names, struct hw_problem *p)
+bool hw_body_check(json_t *object, const char *names, struct hw_problem *p)
 {
     const char *name;
     json_t *value;
@@ -35,7 +35,7 @@ static bool has_control(const char *text)
     return false;
 }
 
-bool hw_members_text(const json_t *object, const struct hw_text_rule *rule, const char **text,
+bool hw_body_text(const json_t *object, const struct hw_text_rule *rule, const char **text,
                      struct hw_problem *p)
 {
     const json_t *value = json_object_get(object, rule->name);

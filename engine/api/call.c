@@ -14,8 +14,9 @@
 
 #include <stdio.h>
 
-#include "api/session.h"
+#include "api/follow.h"
 #include "api/paging.h"
+#include "api/session.h"
 #include "api/shared.h"
 #include "hookwheel/alloc.h"
 
@@ -134,8 +135,8 @@ struct hw_call *hw_call_let_go(struct hw_call *call)
         stand_in->is_head = call->is_head;
         stand_in->match.route = call->match.route;
     }
-    call->session = NULL;
     call->is_counted = true;
+    hw_call_abandon(call);
     return stand_in;
 }
 
@@ -179,10 +180,18 @@ void hw_call_ask_who(struct hw_call *call)
     backend->refresh_tokens(backend->data, &call->ask.book);
 }
 
+void hw_call_abandon(struct hw_call *call)
+{
+    call->session = NULL;
+    if (call->watch != NULL)
+        call->watch->on_gone(call);
+}
+
 void hw_call_drop(struct hw_call *call)
 {
     struct hw_api *api = call->api;
 
+    hw_follower_free(call->follower);
     hw_once_end(&call->once);
     hw_caller_close(&call->caller);
     hw_target_close(&call->target);
@@ -190,6 +199,7 @@ void hw_call_drop(struct hw_call *call)
     hw_token_release(call->token);
     json_decref(call->answer);
     json_decref(call->body_json);
+    hw_free(call->names);
     hw_free(call);
     hw_closing_release(&api->closing);
 }
@@ -199,13 +209,19 @@ static size_t row_of(const struct hw_call *call)
     return call->match.route ? (size_t)(call->match.route - hw_routes) : HW_COUNTED_NO_ROUTE;
 }
 
+static void count(struct hw_call *call, int status)
+{
+    if (!call->is_counted)
+        hw_route_counts_add(&call->api->requests, row_of(call), status);
+    call->is_counted = true;
+}
+
 static void answer(struct hw_call *call, const struct hw_reply *reply)
 {
     struct hw_session *session = call->session;
     bool is_head = call->is_head;
 
-    if (!call->is_counted)
-        hw_route_counts_add(&call->api->requests, row_of(call), reply->status);
+    count(call, reply->status);
     hw_once_end(&call->once); /* first: the next request may come up behind this answer */
     /* The call is freed behind the session's copy of the bytes: they may be the backend's. */
     call->session = NULL;
@@ -222,14 +238,21 @@ static void answer_options(struct hw_call *call)
     answer(call, &(struct hw_reply){ .status = 204, .fields = fields });
 }
 
-/* The body may have taken its time: is what let it in at its head still so? */
-static void look_again(struct hw_call *call)
+bool hw_call_check_caller(const struct hw_call *call, struct hw_problem *p)
 {
     struct hw_api *api = call->api;
     const struct hw_backend *backend = api->options.backend;
 
-    if (!hw_caller_check(&call->caller, backend->tokens(backend->data),
-                         hw_loop_unix(api->loop), &call->problem))
+    return hw_caller_check(&call->caller, backend->tokens(backend->data),
+                           hw_loop_unix(api->loop), p);
+}
+
+/* The body may have taken its time: is what let it in at its head still so? */
+static void look_again(struct hw_call *call)
+{
+    const struct hw_backend *backend = call->api->options.backend;
+
+    if (!hw_call_check_caller(call, &call->problem))
         return;
     if (call->match.route->scope != HW_SCOPE_OPEN && backend->is_out_of_reach(backend->data))
         result_problem(call, HW_BACKEND_UNAVAILABLE, "answer", &call->problem);
@@ -404,15 +427,70 @@ uint32_t hw_call_epoch(const struct hw_call *call)
     return backend->feed_epoch(backend->data);
 }
 
+void hw_call_set_expired(const struct hw_call *call, struct hw_stream_id oldest,
+                         struct hw_problem *p)
+{
+    hw_problem_set(
+        p, HW_PROBLEM_CURSOR_EXPIRED, NULL,
+        "Events behind this cursor are no longer kept; oldest_cursor leads to all that "
+        "are.");
+    hw_feed_cursor_write(hw_call_epoch(call), oldest, p->oldest_cursor);
+}
+
 void hw_call_refuse_expired(struct hw_call *call, struct hw_stream_id oldest)
 {
     struct hw_problem p;
 
-    hw_problem_set(&p, HW_PROBLEM_CURSOR_EXPIRED, NULL,
-                   "Events behind this cursor are no longer kept; oldest_cursor leads to all that "
-                   "are.");
-    hw_feed_cursor_write(hw_call_epoch(call), oldest, p.oldest_cursor);
+    hw_call_set_expired(call, oldest, &p);
     hw_call_refuse(call, &p);
+}
+
+/* --- answers that take long ------------------------------------------------------------- */
+
+void hw_call_wait(struct hw_call *call, const struct hw_call_watch *watch, unsigned for_ms)
+{
+    call->watch = watch;
+    hw_session_wait(call->session, for_ms);
+}
+
+bool hw_call_open(struct hw_call *call, const struct hw_call_watch *watch,
+                  const char *content_type, const char *fields)
+{
+    struct hw_reply head = {
+        .status = 200, .content_type = content_type, .fields = fields, .is_open = true
+    };
+
+    if (call->is_head) {
+        answer(call, &head);
+        return false;
+    }
+    count(call, head.status);
+    call->watch = watch;
+    if (hw_session_open(call->session, &head))
+        return true;
+    call->session = NULL;
+    hw_call_drop(call);
+    return false;
+}
+
+bool hw_call_send(struct hw_call *call, struct hw_slice piece)
+{
+    if (!hw_session_send(call->session, piece))
+        call->session = NULL;
+    return call->session != NULL;
+}
+
+bool hw_call_is_clear(const struct hw_call *call)
+{
+    return hw_session_is_clear(call->session);
+}
+
+void hw_call_finish(struct hw_call *call)
+{
+    struct hw_session *session = call->session;
+
+    call->session = NULL;
+    hw_session_finish(session);
 }
 
 struct hw_call *hw_call_of(struct hw_backend_req *req)

@@ -8,7 +8,8 @@
  *
  * Memory    owned by its session until its handler runs, then by nobody but itself: it
  *           frees itself when it is answered.  If the client has gone meanwhile, the answer
- *           is dropped; handler and backend need not know.
+ *           is dropped; handler and backend need not know.  Those that wait for events for long
+ *           want to know, and set a watch.
  *           `target`'s strings live as long as the call, `body` only until the handler
  *           returns.
  */
@@ -21,7 +22,24 @@
 #include "api/routes.h"
 
 struct hw_api;
+struct hw_call;
+struct hw_follower;
 struct hw_session;
+
+/* What a call that waits for long, or answers in pieces, hears of its session.  One that is told
+ * on_gone has no session any more, and frees itself, now or when the backend has answered. */
+struct hw_call_watch {
+    void (*on_gone)(struct hw_call *call);    /* the client has gone */
+    void (*on_closing)(struct hw_call *call); /* the API closes: make an end now */
+    void (*on_drained)(struct hw_call *call); /* in pieces: all that was written has left */
+};
+
+/* Which events of a feed. */
+struct hw_updates_filter {
+    const char *types;   /* separated by commas; NULL: every type */
+    const char *subject; /* NULL: any */
+    uint32_t epoch;      /* of its cursors, when the question was asked */
+};
 
 struct hw_call {
     struct hw_api *api;         /* borrowed */
@@ -42,6 +60,12 @@ struct hw_call {
     struct hw_webhook *webhook;    /* owned reference: what is being created */
     struct hw_token *token;        /* owned reference: what is being issued */
     struct hw_event_type type;     /* what is being written; its texts are body_json's */
+    struct hw_slice last_event_id; /* Last-Event-ID, the first; until the handler returns */
+    unsigned n_last_event_ids;     /* how often it was given */
+    struct hw_updates_filter filter;  /* for questions to a feed; its texts are the target's */
+    const char **names;            /* owned, one block: for hw_updates_readable */
+    const struct hw_call_watch *watch; /* static; NULL: nothing to be told */
+    struct hw_follower *follower;  /* owned: the rest of a stream of events */
     json_t *answer;                /* owned: an answer put together before it may be given */
     json_t *body_json; /* owned: what a handler keeps of the body beyond its return */
     union {
@@ -73,6 +97,7 @@ struct hw_call {
 struct hw_reply {
     int status;
     const char *content_type; /* NULL: no body */
+    bool is_open;             /* the body comes in pieces, to the end of the connection */
     const char *fields;       /* more header lines, "name: value\r\n" each; NULL: none */
     struct hw_slice body;
 };
@@ -107,12 +132,34 @@ void hw_call_text(struct hw_call *call, int status, const char *content_type,
 void hw_call_nothing(struct hw_call *call); /* 204 */
 void hw_call_refuse(struct hw_call *call, const struct hw_problem *problem);
 /* cursor_expired: `oldest` is a place from which nothing is missing. */
+void hw_call_set_expired(const struct hw_call *call, struct hw_stream_id oldest,
+                         struct hw_problem *p);
 void hw_call_refuse_expired(struct hw_call *call, struct hw_stream_id oldest);
 /* For every other result but HW_BACKEND_OK; `what` is "webhook", "delivery" ... */
 void hw_call_refuse_result(struct hw_call *call, enum hw_backend_result result,
                            const char *what);
 
-/* Unanswered: its session ends before the handler ran. */
+/* From the handler on, before it asks the backend: the answer may take `for_ms`.  Its client is
+ * watched meanwhile. */
+void hw_call_wait(struct hw_call *call, const struct hw_call_watch *watch, unsigned for_ms);
+
+/* An answer in pieces, up to the end of the connection: its head.  false: the call is gone,
+ * because that was all (HEAD) or for want of memory.
+ * Then the pieces, each after the one before has left (on_drained, or hw_call_is_clear); false:
+ * there is no session any more, and the call is the caller's to end.  At last finish, unless
+ * on_gone has come: the session has all it gets, the call is the caller's to end. */
+HW_MUST_USE bool hw_call_open(struct hw_call *call, const struct hw_call_watch *watch,
+                              const char *content_type, const char *fields);
+HW_MUST_USE bool hw_call_send(struct hw_call *call, struct hw_slice piece);
+bool hw_call_is_clear(const struct hw_call *call);
+void hw_call_finish(struct hw_call *call);
+
+/* From the session: the client has gone while the backend has the call, or it answers in
+ * pieces. */
+void hw_call_abandon(struct hw_call *call);
+
+/* Unanswered: its session ends before the handler ran; or answered in pieces, and nobody asks
+ * for it any more. */
 void hw_call_drop(struct hw_call *call);
 
 /* The call around a backend's request (each is first in the union, and has it first). */
@@ -121,6 +168,9 @@ struct hw_call *hw_call_of(struct hw_backend_req *req);
 /* The account a caller means: its own, or what it names with ?account= ("default" where it
  * names none).  NULL: *p says why. */
 const char *hw_call_account(struct hw_call *call, struct hw_problem *p);
+
+/* Is its token still known, and in time?  For calls that take long.  false: *p, unauthorized. */
+HW_MUST_USE bool hw_call_check_caller(const struct hw_call *call, struct hw_problem *p);
 
 /* Is the body application/json?  false: *p says that it is not. */
 HW_MUST_USE bool hw_call_is_json(const struct hw_call *call, struct hw_problem *p);

@@ -1,6 +1,7 @@
 #include "api/form.h"
 
 #include "api/fields.h"
+#include "api/paging.h"
 #include "hookwheel/alloc.h"
 #include "rules/json.h"
 #include "rules/sign.h"
@@ -15,6 +16,7 @@ struct form {
     struct hw_webhook *wh;             /* borrowed */
     const struct hw_form_rules *rules; /* borrowed */
     struct hw_problem *p;              /* borrowed */
+    struct hw_form_backfill backfill;
     bool is_draft;                     /* wh stands for one that is not known yet */
 };
 
@@ -392,6 +394,33 @@ static bool read_status(struct form *f, json_t *value)
     return true;
 }
 
+bool hw_form_place(struct hw_backend_from *from, const json_t *value, uint32_t feed_epoch,
+                   const char *member, struct hw_problem *p)
+{
+    struct hw_slice text = text_of(value);
+
+    *from = (struct hw_backend_from){ .is_start = hw_slice_is(text, "start") };
+    if (from->is_start ||
+        (text.data != NULL && hw_feed_cursor_read(feed_epoch, text, &from->after)))
+        return true;
+    return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, member,
+                          "%s is \"start\" or a cursor that a feed gave out.", member);
+}
+
+static bool read_backfill(struct form *f, json_t *value)
+{
+    f->backfill.kind = HW_BACKFILL_FROM;
+    return hw_form_place(&f->backfill.from, value, f->rules->feed_epoch, "backfill_from", f->p);
+}
+
+static bool read_backfill_of_disabled(struct form *f, json_t *value)
+{
+    if (!hw_slice_is(text_of(value), "disabled"))
+        return read_backfill(f, value);
+    f->backfill.kind = HW_BACKFILL_DISABLED;
+    return true;
+}
+
 typedef bool (*member_reader)(struct form *f, json_t *value);
 
 static const struct member {
@@ -414,6 +443,7 @@ static const struct member {
     { "max_in_flight", read_max_in_flight, read_max_in_flight, NULL },
     { "rate_limit", read_rate, read_rate, clear_rate },
     { "status", NULL, read_status, NULL },
+    { "backfill_from", read_backfill, read_backfill_of_disabled, NULL },
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
 
@@ -465,7 +495,8 @@ static bool complete(struct form *f)
 }
 
 bool hw_form_read(struct hw_webhook *wh, struct hw_slice body,
-                  const struct hw_form_rules *rules, struct hw_problem *p)
+                  const struct hw_form_rules *rules, struct hw_form_backfill *backfill,
+                  struct hw_problem *p)
 {
     struct form f = { .wh = wh, .rules = rules, .p = p };
     json_t *object = hw_form_object(body, p);
@@ -474,6 +505,7 @@ bool hw_form_read(struct hw_webhook *wh, struct hw_slice body,
     if (object == NULL)
         return false;
     is_good = read_members(&f, object, true) && complete(&f);
+    *backfill = f.backfill;
     json_decref(object);
     return is_good;
 }
@@ -486,7 +518,8 @@ bool hw_form_amend(struct hw_webhook *wh, json_t *object, const struct hw_form_r
     return read_members(&f, object, false);
 }
 
-bool hw_form_check(json_t *object, const struct hw_form_rules *rules, struct hw_problem *p)
+bool hw_form_check(json_t *object, const struct hw_form_rules *rules,
+                   struct hw_form_backfill *backfill, struct hw_problem *p)
 {
     struct form f = { .wh = hw_webhook_new(), .rules = rules, .p = p, .is_draft = true };
     bool is_good;
@@ -495,6 +528,7 @@ bool hw_form_check(json_t *object, const struct hw_form_rules *rules, struct hw_
         return no_memory(p);
     f.wh->reads_all = true;
     is_good = read_members(&f, object, false);
+    *backfill = f.backfill;
     hw_webhook_release(f.wh);
     return is_good;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "api/form.h"
-#include "api/members.h"
+#include "api/body.h"
 #include "api/paging.h"
 #include "api/shared.h"
 #include "hookwheel/alloc.h"
@@ -115,9 +115,9 @@ static bool read_token(struct hw_token *t, json_t *body, struct hw_problem *p)
                                                    .is_optional = true };
     const char *name;
 
-    return hw_members_check(body, "account scopes name expires_at", p) &&
+    return hw_body_check(body, "account scopes name expires_at", p) &&
            read_account(t, body, p) && read_scopes(t, body, p) &&
-           hw_members_text(body, &name_rule, &name, p) && set_text(&t->name, name, p) &&
+           hw_body_text(body, &name_rule, &name, p) && set_text(&t->name, name, p) &&
            read_expiry(t, body, p);
 }
 

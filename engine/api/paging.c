@@ -21,15 +21,16 @@ uint64_t hw_place_get(const unsigned char *at, size_t n_bytes)
     return number;
 }
 
-static bool read_limit(struct hw_page *page, const char *text, struct hw_problem *p)
+bool hw_page_read_limit(const struct hw_target *target, size_t *limit, struct hw_problem *p)
 {
-    uint64_t limit = HW_PAGE_LIMIT;
+    const char *text = hw_target_find(target, "limit");
+    uint64_t number = HW_PAGE_LIMIT;
 
     if (text != NULL &&
-        (!hw_slice_u64(hw_slice_str(text), HW_PAGE_LIMIT_MAX, &limit) || limit == 0))
+        (!hw_slice_u64(hw_slice_str(text), HW_PAGE_LIMIT_MAX, &number) || number == 0))
         return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, "limit",
                               "limit is a number from 1 to %d.", HW_PAGE_LIMIT_MAX);
-    page->limit = (size_t)limit;
+    *limit = (size_t)number;
     return true;
 }
 
@@ -55,7 +56,7 @@ bool hw_page_read(struct hw_page *page, const struct hw_target *target, char kin
 {
     HW_MUST(place_bytes <= HW_PAGE_PLACE_MAX);
     *page = (struct hw_page){ .kind = kind, .place_bytes = place_bytes };
-    return read_limit(page, hw_target_find(target, "limit"), p) &&
+    return hw_page_read_limit(target, &page->limit, p) &&
            read_cursor(page, hw_target_find(target, "cursor"), p);
 }
 

@@ -36,6 +36,10 @@ struct hw_page {
     size_t place_bytes;                     /* of every place of this list */
 };
 
+/* The parameter limit, or what it is without one.  false: *p names it. */
+HW_MUST_USE bool hw_page_read_limit(const struct hw_target *target, size_t *limit,
+                                    struct hw_problem *p);
+
 /* false: *p names the parameter. */
 HW_MUST_USE bool hw_page_read(struct hw_page *page, const struct hw_target *target, char kind,
                               size_t place_bytes, struct hw_problem *p);

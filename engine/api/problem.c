@@ -58,3 +58,17 @@ json_t *hw_problem_json(const struct hw_problem *p)
     return json_pack("{s:{s:s, s:o, s:o}}", "error", "code", codes[p->code].text, "message",
                      text_json(p->message, codes[p->code].text), "details", details_json(p));
 }
+
+static int append_dumped(const char *text, size_t n_bytes, void *data)
+{
+    return hw_buf_append(data, text, n_bytes) == HW_OK ? 0 : -1;
+}
+
+enum hw_status hw_problem_write(const struct hw_problem *p, struct hw_buf *out)
+{
+    json_t *object = hw_problem_json(p);
+    int rc = object ? json_dump_callback(object, append_dumped, out, JSON_COMPACT) : -1;
+
+    json_decref(object);
+    return rc == 0 ? HW_OK : HW_ENOMEM;
+}

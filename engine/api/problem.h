@@ -11,7 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "hookwheel/status.h"
+#include "base/buf.h"
 #include "rules/id.h"
 
 #define HW_PROBLEM_MAP(X)                                                                 \
@@ -57,5 +57,8 @@ int hw_problem_status(const struct hw_problem *p);
 
 /* {"error":{"code":…,"message":…,"details":{…}}}; NULL: out of memory. */
 json_t *hw_problem_json(const struct hw_problem *p);
+
+/* The same as text, on one line, appended. */
+HW_MUST_USE enum hw_status hw_problem_write(const struct hw_problem *p, struct hw_buf *out);
 
 #endif

@@ -1,13 +1,16 @@
 /*
  * test       planted -> looked at as any delivery -> 202 with what it is by then
  * recover    every dead letter of the time range -> 202 with their count
+ * backfill   body -> the webhook: may the caller read what it receives? -> kept events that it
+ *            wants, queued -> 202 with their count
  * redeliver  one -> 202, or 409 and why not
  */
 #include "api/repair.h"
 
 #include "api/deliveries.h"
 #include "api/form.h"
-#include "api/members.h"
+#include "api/body.h"
+#include "api/paging.h"
 #include "api/shared.h"
 
 enum { TIME_TEXT_MAX = 64 };
@@ -87,7 +90,7 @@ static bool read_time(hw_unix_ms *at, const json_t *object, const char *name, bo
     struct hw_text_rule rule = { name, TIME_TEXT_MAX, is_optional, false };
     const char *text;
 
-    if (!hw_members_text(object, &rule, &text, p))
+    if (!hw_body_text(object, &rule, &text, p))
         return false;
     if (text == NULL)
         return true;
@@ -100,7 +103,7 @@ static bool read_time(hw_unix_ms *at, const json_t *object, const char *name, bo
 
 static bool read_range(struct hw_backend_recover *ask, json_t *object, struct hw_problem *p)
 {
-    if (!hw_members_check(object, "since until", p) ||
+    if (!hw_body_check(object, "since until", p) ||
         !read_time(&ask->since_ms, object, "since", false, p) ||
         !read_time(&ask->until_ms, object, "until", true, p))
         return false;
@@ -130,6 +133,100 @@ void hw_repair_recover(struct hw_call *call)
         backend->recover(backend->data, &call->ask.recover);
     else
         hw_call_refuse(call, &p);
+}
+
+/* --- backfill -------------------------------------------------------------------------- */
+
+static void on_backfilled(struct hw_backend_req *req)
+{
+    struct hw_call *call = hw_call_of(req);
+    const struct hw_backend_backfill *ask = &call->ask.backfill;
+
+    if (req->result == HW_BACKEND_OK)
+        hw_call_json(call, 202, json_pack("{s:I}", "count", (json_int_t)ask->count));
+    else if (req->result == HW_BACKEND_CONFLICT)
+        refuse_conflict(call, ask->why);
+    else if (req->result == HW_BACKEND_EXPIRED)
+        hw_call_refuse_expired(call, ask->oldest);
+    else
+        hw_call_refuse_result(call, req->result, "webhook");
+}
+
+static bool read_until(struct hw_call *call, struct hw_backend_backfill *ask,
+                       const json_t *value, struct hw_problem *p)
+{
+    struct hw_slice text = hw_slice(json_string_value(value), json_string_length(value));
+    const struct hw_stream_id *from = &ask->from.after;
+    bool is_of_feed = hw_stream_id_cmp(*from, HW_FEED_NOWHERE) != 0;
+
+    ask->has_until = value != NULL && !json_is_null(value);
+    if (!ask->has_until)
+        return true;
+    if (text.data == NULL || !hw_feed_cursor_read(hw_call_epoch(call), text, &ask->until))
+        return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, "until",
+                              "until is a cursor that a feed gave out.");
+    if (ask->from.is_start || !is_of_feed || hw_stream_id_cmp(*from, ask->until) <= 0)
+        return true;
+    return hw_problem_set(p, HW_PROBLEM_INVALID_REQUEST, "until", "until is before from.");
+}
+
+/* Of call->body_json. */
+static bool read_backfill(struct hw_call *call, struct hw_backend_backfill *ask,
+                          struct hw_problem *p)
+{
+    json_t *object = call->body_json;
+
+    *ask = (struct hw_backend_backfill){ .req.cb = on_backfilled,
+                                         .account = hw_call_own_account(call),
+                                         .id = call->match.values[0] };
+    return hw_body_check(object, "from until", p) &&
+           hw_form_place(&ask->from, json_object_get(object, "from"), hw_call_epoch(call),
+                         "from", p) &&
+           read_until(call, ask, json_object_get(object, "until"), p);
+}
+
+static bool may_read_all_of(struct hw_call *call, const struct hw_webhook *wh,
+                            struct hw_problem *p)
+{
+    const struct hw_backend *backend = call->api->options.backend;
+    const char *missing = NULL;
+
+    return hw_caller_may_read_all_of(&call->caller, backend->catalogue(backend->data), wh,
+                                     &missing) ||
+           hw_caller_refuse(p, missing);
+}
+
+static void on_found_to_backfill(struct hw_backend_req *req)
+{
+    struct hw_call *call = hw_call_of(req);
+    const struct hw_backend *backend = call->api->options.backend;
+    struct hw_problem p;
+
+    if (req->result != HW_BACKEND_OK)
+        hw_call_refuse_result(call, req->result, "webhook");
+    else if (!may_read_all_of(call, call->ask.get.found.webhook, &p) ||
+             !read_backfill(call, &call->ask.backfill, &p))
+        hw_call_refuse(call, &p);
+    else
+        backend->backfill(backend->data, &call->ask.backfill);
+}
+
+void hw_repair_backfill(struct hw_call *call)
+{
+    const struct hw_backend *backend = call->api->options.backend;
+    struct hw_backend_backfill ask;
+    struct hw_problem p;
+
+    if (hw_call_is_json(call, &p))
+        call->body_json = hw_form_object(call->body, &p);
+    if (call->body_json == NULL || !read_backfill(call, &ask, &p)) {
+        hw_call_refuse(call, &p);
+        return;
+    }
+    call->ask.get = (struct hw_backend_get){ .req.cb = on_found_to_backfill,
+                                             .account = hw_call_own_account(call),
+                                             .id = call->match.values[0] };
+    backend->get(backend->data, &call->ask.get);
 }
 
 /* --- redeliver --------------------------------------------------------------------------- */

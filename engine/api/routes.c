@@ -3,9 +3,12 @@
 #include <stdio.h>
 
 #include "api/amend.h"
+#include "api/consumers.h"
 #include "api/deliveries.h"
 #include "api/document.h"
 #include "api/events.h"
+#include "api/updates.h"
+#include "api/follow.h"
 #include "api/issue.h"
 #include "api/ops.h"
 #include "api/repair.h"
@@ -55,6 +58,8 @@ const struct hw_route hw_routes[] = {
       hw_repair_test },
     { "POST", "/v1/webhooks/:id/recover", HW_DOOR_API, HW_SCOPE_DELIVERIES_WRITE, "", BODY_MAX,
       NULL, hw_repair_recover },
+    { "POST", "/v1/webhooks/:id/backfill", HW_DOOR_API, HW_SCOPE_WEBHOOKS_MANAGE, "", BODY_MAX,
+      NULL, hw_repair_backfill },
 
     { "GET", "/v1/deliveries", HW_DOOR_API, HW_SCOPE_DELIVERIES_READ,
       "account webhook_id event_id subject status since until limit cursor", 0, NULL,
@@ -66,6 +71,20 @@ const struct hw_route hw_routes[] = {
 
     { "POST", "/v1/events", HW_DOOR_API, HW_SCOPE_EVENTS_WRITE, "", EVENTS_BODY_MAX, &once_events,
       hw_events_create },
+
+    { "GET", "/v1/consumers", HW_DOOR_API, HW_SCOPE_ANY, "account", 0, NULL, hw_consumers_list },
+    { "DELETE", "/v1/consumers/:name", HW_DOOR_API, HW_SCOPE_ANY, "account", 0, NULL,
+      hw_consumers_delete },
+    { "GET", "/v1/consumers/:name/events", HW_DOOR_API, HW_SCOPE_ANY,
+      "limit visibility_seconds from account", 0, NULL, hw_consumers_pull },
+    { "GET", "/v1/consumers/:name/pending", HW_DOOR_API, HW_SCOPE_ANY, "limit cursor account", 0,
+      NULL, hw_consumers_pending },
+    { "POST", "/v1/consumers/:name/ack", HW_DOOR_API, HW_SCOPE_ANY, "account", BODY_MAX, NULL,
+      hw_consumers_ack },
+    { "GET", "/v1/updates", HW_DOOR_API, HW_SCOPE_ANY,
+      "account cursor limit types subject wait", 0, NULL, hw_updates_list },
+    { "GET", "/v1/updates/stream", HW_DOOR_API, HW_SCOPE_ANY, "account cursor types subject", 0,
+      NULL, hw_follow_feed },
     /* clang-format on */
 };
 const size_t hw_n_routes = sizeof hw_routes / sizeof hw_routes[0];

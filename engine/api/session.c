@@ -1,5 +1,7 @@
 /*
  * resting -> reading -> running -> sending -> resting -> ...
+ *                               -> waiting -> sending
+ *                               -> streaming -> sending -> closed
  *
  * The head is there: the call is made, and with it everything known that can refuse it.  A
  * token that is not known here is asked about first (asking, then reading again): nothing
@@ -13,6 +15,11 @@
  * A client that is slow to send, slow to take its answer or silent too long: cut off.
  * A client that goes while its call runs or asks: the call is told to forget it.  A Redis that
  * hangs meanwhile: the client is told so, and the call is left to itself.
+ *
+ * A call that waits for events, or answers in pieces as they come, may take long, and there may
+ * be thousands: what it does not need is given back, its timer ends twice at most, and reading goes on, so that a client that hangs up is noticed at once (and what it sends
+ * ahead is kept, or after the head of a last answer thrown away).  A stream whose client takes
+ * nothing for as long as a request may last is cut off.
  */
 #include "api/session.h"
 
@@ -31,7 +38,9 @@ enum {
     KEEP_MAX = 16 * 1024,          /* of `ahead`, between requests */
     BODIES_MAX = 64 * 1024 * 1024, /* of all sessions together */
     LINGER_MS = 2000,
-    LOOK_MS = 250 /* while it waits for the backend: how often it looks whether it may hope */
+    LOOK_MS = 250, /* while it waits for the backend: how often it looks whether it may hope */
+    LONG_LOOK_MS = 2000 /* where it waits for events: one look, by when a Redis that hung already
+                         * as it was asked is known to, and another at the end of its time */
 };
 
 enum hw_session_state {
@@ -39,6 +48,8 @@ enum hw_session_state {
     HW_SESSION_READING,   /* a request has begun to arrive  list: api.busy */
     HW_SESSION_ASKING,    /* its call finds out whose it is list: api.busy */
     HW_SESSION_RUNNING,   /* its call has the word          list: api.busy */
+    HW_SESSION_WAITING,   /* its call waits for events      list: api.waiting */
+    HW_SESSION_STREAMING, /* its call answers in pieces     list: api.waiting */
     HW_SESSION_SENDING,   /* its answer has not left yet    list: api.busy */
     HW_SESSION_LINGERING, /* answered for good; what comes is thrown away  list: api.busy */
     HW_SESSION_CLOSED     /* waits for its stream           list: none */
@@ -58,6 +69,7 @@ struct hw_session {
     bool is_unclear;      /* ... and there may be bytes of it that were not read */
     bool is_stepping;     /* the loop in session_go_on is on the stack */
     struct hw_wheel_entry deadline;
+    hw_mono_ms waits_until; /* WAITING: the end of its time */
 };
 
 static void session_close(struct hw_session *s);
@@ -90,6 +102,10 @@ static void session_move(struct hw_session *s, enum hw_session_state next)
         hw_list_push_back(&api->busy, &s->link);
         limit_ms = LOOK_MS;
         break;
+    case HW_SESSION_WAITING: /* hw_session_wait knows how long */
+    case HW_SESSION_STREAMING:
+        hw_list_push_back(&api->waiting, &s->link);
+        break;
     case HW_SESSION_CLOSED:
         break;
     }
@@ -121,23 +137,25 @@ static void on_stream_closed(struct hw_stream *stream)
 /* The backend has its call, and will answer. */
 static bool waits_for_backend(const struct hw_session *s)
 {
-    return s->state == HW_SESSION_ASKING || s->state == HW_SESSION_RUNNING;
+    return s->state == HW_SESSION_ASKING || s->state == HW_SESSION_RUNNING ||
+           s->state == HW_SESSION_WAITING;
 }
 
 static void session_close(struct hw_session *s)
 {
     struct hw_call *call = s->call;
+    bool is_under_way = waits_for_backend(s) || s->state == HW_SESSION_STREAMING;
 
     if (s->state == HW_SESSION_CLOSED)
         return;
     s->call = NULL;
-    if (call != NULL && waits_for_backend(s))
-        call->session = NULL;
-    else if (call != NULL)
-        hw_call_drop(call);
     session_move(s, HW_SESSION_CLOSED);
     s->api->n_sessions--;
     hw_stream_close(&s->stream, on_stream_closed);
+    if (call != NULL && is_under_way)
+        hw_call_abandon(call);
+    else if (call != NULL)
+        hw_call_drop(call);
 }
 
 /* --- a request ----------------------------------------------------------------- */
@@ -154,6 +172,8 @@ static void session_run(struct hw_session *s)
         call->content_type = hw_slice(NULL, 0);
     call->n_once_headers =
         hw_head_find(hw_buf_slice(&s->inbound.head), "idempotency-key", &call->once_header);
+    call->n_last_event_ids =
+        hw_head_find(hw_buf_slice(&s->inbound.head), "last-event-id", &call->last_event_id);
     hw_call_run(call);
 }
 
@@ -176,6 +196,15 @@ static void session_wait_no_longer(struct hw_session *s)
         session_run(s);
 }
 
+static unsigned next_look_ms(const struct hw_session *s)
+{
+    hw_mono_ms now = hw_loop_now(s->api->loop);
+
+    if (s->state == HW_SESSION_WAITING && now < s->waits_until)
+        return (unsigned)(s->waits_until - now) + LOOK_MS;
+    return LOOK_MS;
+}
+
 static void on_deadline(struct hw_wheel_entry *e)
 {
     struct hw_session *s = HW_CONTAINER_OF(e, struct hw_session, deadline);
@@ -186,7 +215,7 @@ static void on_deadline(struct hw_wheel_entry *e)
     else if (backend->is_out_of_reach(backend->data))
         session_wait_no_longer(s);
     else
-        hw_loop_arm(s->api->loop, &s->deadline, LOOK_MS);
+        hw_loop_arm(s->api->loop, &s->deadline, next_look_ms(s));
 }
 
 static size_t body_limit(const struct hw_call *call)
@@ -364,10 +393,12 @@ static void on_data(struct hw_stream *stream, struct hw_slice data)
 {
     struct hw_session *s = HW_CONTAINER_OF(stream, struct hw_session, stream);
 
-    if (s->state == HW_SESSION_LINGERING)
+    if (s->state == HW_SESSION_LINGERING || s->state == HW_SESSION_STREAMING)
         return;
     if (hw_buf_append_slice(&s->ahead, data) != HW_OK)
         session_close(s);
+    else if (s->state == HW_SESSION_WAITING && hw_buf_len(&s->ahead) > AHEAD_MAX / 2)
+        hw_stream_read_stop(&s->stream); /* another read might not fit: its going is missed */
     else
         session_go_on(s);
 }
@@ -404,8 +435,12 @@ static void on_drain(struct hw_stream *stream)
 {
     struct hw_session *s = HW_CONTAINER_OF(stream, struct hw_session, stream);
 
-    if (s->state == HW_SESSION_SENDING)
+    if (s->state == HW_SESSION_SENDING) {
         session_sent(s);
+    } else if (s->state == HW_SESSION_STREAMING) {
+        hw_loop_cancel(s->api->loop, &s->deadline);
+        s->call->watch->on_drained(s->call);
+    }
 }
 
 /* Head and body as two pieces, so that a large body is not copied before the socket had
@@ -418,6 +453,7 @@ static enum hw_status session_write(struct hw_session *s, const struct hw_reply 
                                 .content_type = hw_slice_str(reply->content_type),
                                 .body = reply->body,
                                 .close = s->is_last,
+                                .is_open = reply->is_open,
                                 .head_only = true };
     struct hw_slice pieces[2];
     enum hw_status status;
@@ -442,10 +478,12 @@ static enum hw_status session_write(struct hw_session *s, const struct hw_reply 
 
 void hw_session_answer(struct hw_session *s, const struct hw_reply *reply, bool is_head)
 {
-    HW_MUST(s->state == HW_SESSION_RUNNING);
+    HW_MUST(s->state == HW_SESSION_RUNNING || s->state == HW_SESSION_WAITING);
     s->call = NULL;
     if (!s->inbound.keep_alive || s->api->is_closing)
         s->is_last = true;
+    if (s->state == HW_SESSION_WAITING)
+        hw_stream_read_stop(&s->stream);
     session_move(s, HW_SESSION_SENDING);
     if (session_write(s, reply, is_head) != HW_OK)
         session_close(s);
@@ -453,8 +491,85 @@ void hw_session_answer(struct hw_session *s, const struct hw_reply *reply, bool 
         session_sent(s);
 }
 
+/* --- an answer that takes long ---------------------------------------------------------- */
+
+/* The call has what it needs of the request. */
+static void session_shed_request(struct hw_session *s)
+{
+    hw_inbound_close(&s->inbound); /* its buffers; the next request finds them empty */
+    session_count_body(s);
+    if (hw_buf_len(&s->ahead) == 0)
+        hw_buf_close(&s->ahead);
+}
+
+void hw_session_wait(struct hw_session *s, unsigned for_ms)
+{
+    HW_MUST(s->state == HW_SESSION_RUNNING);
+    session_shed_request(s);
+    session_move(s, HW_SESSION_WAITING);
+    s->waits_until = hw_loop_now(s->api->loop) + for_ms;
+    hw_loop_arm(s->api->loop, &s->deadline,
+                for_ms < LONG_LOOK_MS ? for_ms + LOOK_MS : LONG_LOOK_MS);
+    if (hw_buf_len(&s->ahead) <= AHEAD_MAX / 2)
+        hw_stream_read_start(&s->stream);
+}
+
+/* As soon as something waits for the client, its time runs. */
+static void session_watch_client(struct hw_session *s)
+{
+    if (hw_stream_queued(&s->stream) > 0 && !hw_wheel_is_armed(&s->deadline))
+        hw_loop_arm(s->api->loop, &s->deadline, s->api->options.request_timeout_ms);
+}
+
+bool hw_session_open(struct hw_session *s, const struct hw_reply *head)
+{
+    struct hw_call *call = s->call;
+
+    HW_MUST(s->state == HW_SESSION_RUNNING);
+    s->call = NULL;
+    s->is_last = true;
+    if (session_write(s, head, true) != HW_OK) {
+        session_close(s);
+        return false;
+    }
+    s->call = call;
+    session_shed_request(s);
+    hw_buf_close(&s->ahead); /* there is no next request */
+    session_move(s, HW_SESSION_STREAMING);
+    session_watch_client(s);
+    hw_stream_read_start(&s->stream);
+    return true;
+}
+
+bool hw_session_send(struct hw_session *s, struct hw_slice piece)
+{
+    HW_MUST(s->state == HW_SESSION_STREAMING);
+    if (hw_stream_write(&s->stream, &piece, 1) != HW_OK) {
+        s->call = NULL;
+        session_close(s);
+        return false;
+    }
+    session_watch_client(s);
+    return true;
+}
+
+bool hw_session_is_clear(const struct hw_session *s)
+{
+    return hw_stream_queued(&s->stream) == 0;
+}
+
+void hw_session_finish(struct hw_session *s)
+{
+    HW_MUST(s->state == HW_SESSION_STREAMING);
+    s->call = NULL;
+    session_move(s, HW_SESSION_SENDING);
+    if (hw_stream_queued(&s->stream) == 0)
+        session_sent(s);
+}
+
 /* --- life ------------------------------------------------------------------------ */
 
+/* One that has only ended its own side counts as gone too, where that is read at all. */
 static void on_end(struct hw_stream *stream, const struct hw_cause *cause)
 {
     (void)cause; /* a client that goes is no news */
@@ -484,20 +599,28 @@ static struct hw_session *session_new(struct hw_api *api, enum hw_door door)
     return s;
 }
 
-/* The one to give up first: longest at rest, else longest waiting for its client. */
+static struct hw_session *first_of(const struct hw_list *list)
+{
+    struct hw_list *first = hw_list_first(list);
+
+    return first ? HW_CONTAINER_OF(first, struct hw_session, link) : NULL;
+}
+
+/* The one to give up first: longest at rest, else longest waiting for its client, else longest
+ * waiting for events (it can go on from where it was). */
 static struct hw_session *least_needed(struct hw_api *api)
 {
-    struct hw_list *oldest = hw_list_first(&api->resting);
+    struct hw_session *resting = first_of(&api->resting);
 
-    if (oldest != NULL)
-        return HW_CONTAINER_OF(oldest, struct hw_session, link);
+    if (resting != NULL)
+        return resting;
     HW_LIST_EACH (node, &api->busy) {
         struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, link);
 
         if (!waits_for_backend(s))
             return s;
     }
-    return NULL;
+    return first_of(&api->waiting);
 }
 
 /* A new one is let in over the limit too, so that slow clients cannot lock others out. */
@@ -539,6 +662,7 @@ void hw_sessions_close(struct hw_api *api)
 {
     close_all(&api->resting);
     close_all(&api->busy);
+    close_all(&api->waiting);
 }
 
 void hw_sessions_drain(struct hw_api *api)
@@ -551,5 +675,10 @@ void hw_sessions_drain(struct hw_api *api)
             s->is_last = true; /* its call said keep-alive already; closing is allowed */
         else if (s->state == HW_SESSION_LINGERING)
             session_close(s);
+    }
+    HW_LIST_EACH_SAFE (node, &api->waiting) {
+        struct hw_call *call = HW_CONTAINER_OF(node, struct hw_session, link)->call;
+
+        call->watch->on_closing(call);
     }
 }

@@ -21,7 +21,8 @@ struct hw_api {
     struct hw_listener listeners[2]; /* the API's; the operators' */
     struct hw_list resting; /* sessions between requests, the one longest at rest first */
     struct hw_list busy;    /* sessions with a request or an answer under way */
-    unsigned n_sessions;    /* on these two lists */
+    struct hw_list waiting; /* sessions that wait for events, the longest first */
+    unsigned n_sessions;    /* on these three lists */
     size_t body_bytes;      /* of requests that arrive or are under way */
     bool is_closing;
     struct hw_wheel_entry drain; /* closing: when patience ends */

@@ -1,7 +1,7 @@
 #include "api/types.h"
 
 #include "api/form.h"
-#include "api/members.h"
+#include "api/body.h"
 #include "api/paging.h"
 #include "api/shared.h"
 #include "hookwheel/alloc.h"
@@ -57,11 +57,11 @@ static bool read_type(struct hw_event_type *type, const char *name, json_t *body
     const char *group, *title, *description, *scope;
 
     if (!check_name(name, p) ||
-        !hw_members_check(body, "group title description required_scope", p) ||
-        !hw_members_text(body, &group_rule, &group, p) ||
-        !hw_members_text(body, &title_rule, &title, p) ||
-        !hw_members_text(body, &description_rule, &description, p) ||
-        !hw_members_text(body, &scope_rule, &scope, p) || !check_scope(scope, p))
+        !hw_body_check(body, "group title description required_scope", p) ||
+        !hw_body_text(body, &group_rule, &group, p) ||
+        !hw_body_text(body, &title_rule, &title, p) ||
+        !hw_body_text(body, &description_rule, &description, p) ||
+        !hw_body_text(body, &scope_rule, &scope, p) || !check_scope(scope, p))
         return false;
     *type = (struct hw_event_type){ .name = (char *)name,
                                     .group = (char *)group,

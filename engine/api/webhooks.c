@@ -93,7 +93,8 @@ struct hw_form_rules hw_webhooks_rules(const struct hw_call *call)
                                    .catalogue =
                                        options->backend->catalogue(options->backend->data),
                                    .max_in_flight = options->max_in_flight,
-                                   .max_in_flight_max = options->max_in_flight_total };
+                                   .max_in_flight_max = options->max_in_flight_total,
+                                   .feed_epoch = hw_call_epoch(call) };
 }
 
 static bool no_memory(struct hw_problem *p)
@@ -108,7 +109,8 @@ static bool keep_scopes(struct hw_webhook *wh, const struct hw_caller *caller)
     return wh->reads_all || hw_scopes_copy(&wh->readable, &caller->token->scopes) == HW_OK;
 }
 
-static bool read_webhook(struct hw_call *call, struct hw_problem *p)
+static bool read_webhook(struct hw_call *call, struct hw_form_backfill *backfill,
+                         struct hw_problem *p)
 {
     struct hw_form_rules rules = hw_webhooks_rules(call);
 
@@ -117,7 +119,7 @@ static bool read_webhook(struct hw_call *call, struct hw_problem *p)
     call->webhook = hw_webhook_new();
     if (call->webhook == NULL || !keep_scopes(call->webhook, &call->caller))
         return no_memory(p);
-    if (!hw_form_read(call->webhook, call->body, &rules, p))
+    if (!hw_form_read(call->webhook, call->body, &rules, backfill, p))
         return false;
     hw_id_random("wh_", call->webhook->id);
     call->webhook->created_ms = call->webhook->updated_ms = hw_loop_unix(call->api->loop);
@@ -160,6 +162,8 @@ static void on_created(struct hw_backend_req *req)
         hw_call_text(call, 201, "application/json", answer_of(call));
     else if (req->result == HW_BACKEND_KEPT)
         hw_call_repeat(call, call->ask.create.once.kept);
+    else if (req->result == HW_BACKEND_EXPIRED)
+        hw_call_refuse_expired(call, call->ask.create.oldest);
     else
         hw_call_refuse_result(call, req->result, "webhook");
 }
@@ -167,13 +171,16 @@ static void on_created(struct hw_backend_req *req)
 void hw_webhooks_create(struct hw_call *call)
 {
     const struct hw_backend *backend = call->api->options.backend;
+    struct hw_form_backfill backfill;
     struct hw_problem p;
 
-    if (!read_webhook(call, &p) || !write_answer(call, &p)) {
+    if (!read_webhook(call, &backfill, &p) || !write_answer(call, &p)) {
         hw_call_refuse(call, &p);
         return;
     }
     call->ask.create = (struct hw_backend_create){ .req.cb = on_created,
+                                                   .backfill = backfill.kind,
+                                                   .from = backfill.from,
                                                    .once = hw_once_ask(&call->once),
                                                    .answer = answer_of(call),
                                                    .webhook = call->webhook };

@@ -86,7 +86,7 @@ enum hw_status hw_answer_write(struct hw_buf *out, const struct hw_answer *answe
         hw_buf_append_str(out, "\r\ncontent-type: ");
         hw_buf_append_slice(out, answer->content_type);
     }
-    if (has_length) {
+    if (has_length && !answer->is_open) {
         hw_buf_append_str(out, "\r\ncontent-length: ");
         hw_buf_append_u64(out, answer->body.len);
     }

@@ -1,7 +1,8 @@
 /*
  * answer - an HTTP/1.1 response as a server writes it.
  *
- * Always with content-length (or none for 204 and 1xx), date-free, never chunked.
+ * Always with content-length (or none for 204 and 1xx, or a body that ends with the connection),
+ * date-free, never chunked.
  */
 #ifndef HW_HTTP_ANSWER_H
 #define HW_HTTP_ANSWER_H
@@ -14,6 +15,7 @@ struct hw_answer {
     struct hw_slice fields;       /* more lines, "name: value\r\n" each; may be empty */
     struct hw_slice body;
     bool close;     /* adds connection: close */
+    bool is_open;   /* the body follows, to the end of the connection; `close` goes with it */
     bool head_only; /* HEAD: the length of the body, not the body */
 };
 

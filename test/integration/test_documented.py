@@ -164,6 +164,8 @@ class Check(unittest.TestCase):
         empty = Answered(200, self.EMPTY)
         self.check("GET", "/v1/webhooks?limit=7&status=paused", empty)
         self.check("HEAD", "/v1/webhooks", Answered(200))
+        self.check("GET", "/v1/updates/stream",
+                   Answered(200, headers={"content-type": "text/event-stream"}))
         self.check("GET", "/v1/nothing", Answered(404, self.REFUSED % b"not_found"))
         self.check("GET", "/v1/webhooks", Answered(404, self.REFUSED % b"not_found"), door="ops")
         self.check("OPTIONS", "/v1/webhooks", Answered(204, headers={
@@ -186,6 +188,8 @@ class Check(unittest.TestCase):
             ("GET", "/v1/webhooks", Answered(200, self.EMPTY, {"retry-after": "1"})),
             ("GET", "/v1/webhooks", Answered(200, b"")),
             ("GET", "/v1/webhooks", Answered(200, b"\xff")),
+            ("GET", "/v1/updates", Answered(200, self.EMPTY)),
+            ("GET", "/v1/updates/stream", Answered(200)),
             ("GET", "/v1/webhooks?limit=201", Answered(200, self.EMPTY)),
             ("GET", "/v1/webhooks?sort=up", Answered(200, self.EMPTY)),
             ("HEAD", "/v1/webhooks", Answered(200, self.EMPTY)),
@@ -291,6 +295,7 @@ class Occurrences(ApiCase):
         self.make_things()
         self.provoke_success()
         self.provoke_refusals_by_the_door()
+        self.provoke_expired()
         self.provoke_conflicts()
         self.provoke_other_door()
         self.provoke_rate_limit()
@@ -313,12 +318,15 @@ class Occurrences(ApiCase):
         self.daemon.put_type("order.created")
         self.webhook, self.gone, self.dead = webhook["id"], gone["id"], dead["id"]
         self.paths = {"Webhook": webhook["id"], "Delivery": delivery["id"],
-                      "Event": "order.created", "Token": "tok_none"}
+                      "Event": "order.created", "Token": "tok_none", "Consumer": "billing"}
+        for consumer in ("billing", "throwaway"):
+            self.daemon.expect(200, "GET", "/v1/consumers/{}/events".format(consumer))
 
     def path_of(self, operation, thing=None):
         template = operation.template
         for kind, prefix in (("Webhook", "/v1/webhooks/"), ("Delivery", "/v1/deliveries/"),
-                             ("Event", "/v1/event-types/"), ("Token", "/v1/tokens/")):
+                             ("Event", "/v1/event-types/"), ("Token", "/v1/tokens/"),
+                             ("Consumer", "/v1/consumers/")):
             if template.startswith(prefix):
                 return re.sub(r"\{\w+\}", thing or self.paths[kind], template)
         return template
@@ -328,6 +336,8 @@ class Occurrences(ApiCase):
         "updateWebhook": {"name": "The same"},
         "rotateSecret": {"overlap_seconds": 60},
         "recoverWebhook": {"since": "2020-01-01T00:00:00Z"},
+        "backfillWebhook": {"from": "start"},
+        "acknowledgeEvents": {"event_ids": ["evt_none"]},
         "sendEvents": {"type": "order.created", "payload": {"n": 1}},
         "putEventType": {"group": "Orders", "description": "An order."},
         "createToken": {"account": "default", "scopes": ["events:read"]},
@@ -347,12 +357,13 @@ class Occurrences(ApiCase):
     # --- how to come to what
 
     def provoke_success(self):
-        last = ("deleteWebhook", "deleteEventType", "deleteToken")
+        last = ("deleteWebhook", "deleteEventType", "deleteToken", "deleteConsumer")
         for name, operation in self.operations.items():
             if name not in last:
                 with self.subTest(name):
                     self.assertLess(self.ask(operation).status, 300)
         throwaway = {"deleteWebhook": self.create()["id"], "deleteEventType": "order.paid",
+                     "deleteConsumer": "throwaway",
                      "deleteToken": self.daemon.expect(200, "GET", "/v1/tokens")["data"][0]["id"]}
         self.daemon.put_type("order.paid")
         for name in last:
@@ -368,12 +379,32 @@ class Occurrences(ApiCase):
         for operation in self.operations.values():
             if 404 in operation.responses and "{" in operation.template:
                 with self.subTest(operation.id):
-                    self.assertEqual(self.ask(operation, "nothing.here").status, 404)
+                    self.assertEqual(self.ask(operation, "nothing_here").status, 404)
+
+    def provoke_expired(self):
+        """A cursor of another Redis: this one has none of its events."""
+        other = self.start_daemon(redis_url=None, data_dir=self.path("other"))
+        cursor = other.expect(200, "GET", "/v1/updates")["next_cursor"]
+        other.terminate()
+        for name, thing, query, body in (
+                ("listUpdates", None, "?cursor=" + cursor, None),
+                ("streamUpdates", None, "?cursor=" + cursor, None),
+                ("pullEvents", "new", "?from=" + cursor, None),
+                ("listPendingEvents", None, "?cursor=" + cursor, None),
+                ("acknowledgeEvents", None, "", {"cursor": cursor}),
+                ("createWebhook", None, "", dict(self.BODIES["createWebhook"],
+                                                 backfill_from=cursor)),
+                ("updateWebhook", self.gone, "", {"status": "active", "backfill_from": cursor}),
+                ("backfillWebhook", None, "", {"from": cursor})):
+            with self.subTest(name):
+                reply = self.ask(self.operations[name], thing, query, body=body)
+                self.assertEqual((reply.status, reply.error()["code"]), (410, "cursor_expired"))
 
     def provoke_conflicts(self):
         for name, thing, body in (("updateWebhook", self.gone, {"status": "paused"}),
                                   ("testWebhook", self.gone, None),
                                   ("recoverWebhook", self.gone, self.BODIES["recoverWebhook"]),
+                                  ("backfillWebhook", self.gone, self.BODIES["backfillWebhook"]),
                                   ("redeliver", self.dead, None)):
             with self.subTest(name):
                 self.assertEqual(self.ask(self.operations[name], thing, body=body).status, 409)
@@ -384,6 +415,9 @@ class Occurrences(ApiCase):
             self.provoke_key_conflict(self.operations[name])
         statuses = [self.ask(self.operations["createWebhook"]).status for _ in range(11)]
         self.assertEqual(statuses[-1], 409)
+        statuses = [self.ask(self.operations["pullEvents"], "more_{}".format(n)).status
+                    for n in range(100)]
+        self.assertEqual((statuses[0], statuses[-1]), (200, 409))
 
     def provoke_key_conflict(self, operation):
         key = {"idempotency-key": operation.id}

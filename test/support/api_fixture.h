@@ -61,6 +61,14 @@ struct fixture {
     const char *redeliver_refusal; /* why redeliver is a conflict */
     size_t n_tests;
 
+    /* Backfills: what was asked with the last create or update, and the last by itself. */
+    enum hw_backfill_kind backfill;
+    struct hw_backend_from backfill_from;
+    struct hw_backend_backfill backfilled;
+    size_t n_backfills;
+    enum hw_backend_result backfill_result; /* of those by themselves */
+    uint64_t n_backfilled;                  /* what they answer */
+
     /* Events: of the last request, each as "account type id payload". */
     char events[KEPT][512];
     size_t n_events;
@@ -76,6 +84,29 @@ struct fixture {
     struct hw_catalogue catalogue;
     struct hw_token_book tokens;
     size_t n_refreshed_tokens, n_refreshed_types;
+
+    /* A feed, of whatever account is asked for: what is kept of it, and who waits for more. */
+    struct fixture_event {
+        struct hw_stream_id id;
+        struct hw_buf record;
+    } feed[KEPT];
+    size_t n_feed;
+    struct hw_stream_id trimmed; /* the last event that is not kept any more */
+    uint32_t feed_epoch;
+    struct hw_backend_updates *readers[KEPT];
+    hw_mono_ms reader_due[KEPT]; /* when it waits no longer */
+    size_t n_readers, n_updates, n_hurried;
+    struct hw_backend_updates last_updates; /* the last question */
+    struct hw_backend_update_event found[KEPT];
+    struct hw_wheel_entry look;
+
+    /* Named consumers: what was asked last, its texts as "account name ..."; found is the feed. */
+    struct hw_backend_pull pulled;
+    struct hw_backend_outstanding outstanding;
+    struct hw_backend_ack acknowledged;
+    char consumer[8000];
+    struct hw_backend_consumer consumers[KEPT];
+    size_t n_consumers;
 
     /* Answers under an Idempotency-Key. */
     struct fixture_kept {
@@ -152,6 +183,9 @@ static inline void fake_create(void *data, struct hw_backend_create *req)
 {
     struct fixture *f = data;
     CHECK_NULL(req->req.state);
+    f->backfill = req->backfill;
+    f->backfill_from = req->from;
+    req->oldest = f->trimmed;
     if (f->result == HW_BACKEND_OK && find_kept(f, &req->once)) {
         ask(f, &req->req);
         req->req.result = HW_BACKEND_KEPT;
@@ -215,6 +249,9 @@ static inline void fake_update(void *data, struct hw_backend_update *req)
 {
     struct fixture *f = data;
     struct hw_webhook *wh = find(f, req->account, req->id), *changed;
+    f->backfill = req->backfill;
+    f->backfill_from = req->from;
+    req->oldest = f->trimmed;
     ask(f, &req->req);
     if (wh == NULL)
         req->req.result = HW_BACKEND_NOT_FOUND;
@@ -269,6 +306,19 @@ static inline void fake_recover(void *data, struct hw_backend_recover *req)
     req->count = f->n_recovered;
 }
 
+static inline void fake_backfill(void *data, struct hw_backend_backfill *req)
+{
+    struct fixture *f = data;
+    f->backfilled = *req;
+    f->n_backfills++;
+    CHECK_NOT_NULL(find(f, req->account, req->id));
+    ask(f, &req->req);
+    req->req.result = f->backfill_result;
+    req->why = "Because.";
+    req->oldest = f->trimmed;
+    req->count = f->n_backfilled;
+}
+
 static inline void fake_redeliver(void *data, struct hw_backend_redeliver *req)
 {
     struct fixture *f = data;
@@ -306,6 +356,219 @@ static inline void fake_events(void *data, struct hw_backend_events *req)
     snprintf(answer + used, sizeof answer - (size_t)used, "]}\n");
     req->answer = hw_slice_str(answer);
     keep(f, &req->once, req->answer);
+}
+
+/* --- a feed ------------------------------------------------------------------------------ */
+
+static inline void look_at_feed(struct fixture *f)
+{
+    if (!f->holds)
+        hw_loop_arm(&f->loop, &f->look, 0);
+}
+
+/* Those that the question wants; false: it is beyond what is kept. */
+static inline bool find_events(struct fixture *f, struct hw_backend_updates *req)
+{
+    struct hw_stream_id after = req->from.is_start ? f->trimmed : req->from.after;
+    struct hw_stream_id last = f->n_feed ? f->feed[f->n_feed - 1].id : f->trimmed;
+    req->found = f->found;
+    req->n_found = 0;
+    req->reached = after;
+    req->oldest = f->trimmed;
+    if (hw_stream_id_cmp(after, f->trimmed) < 0 || hw_stream_id_cmp(after, last) > 0)
+        return false;
+    for (size_t i = 0; i < f->n_feed; i++) {
+        struct hw_slice bytes = hw_buf_slice(&f->feed[i].record);
+        struct hw_record record;
+        CHECK(hw_record_read(&record, bytes));
+        if (hw_stream_id_cmp(f->feed[i].id, after) <= 0)
+            continue;
+        req->has_more = req->n_found == req->limit;
+        if (req->has_more)
+            return true;
+        if (req->wants(req, &record))
+            f->found[req->n_found++] = (struct hw_backend_update_event){ f->feed[i].id, bytes };
+        req->reached = f->feed[i].id;
+    }
+    return true;
+}
+
+/* Answer a reader whose time has come; false: it goes on waiting. */
+static inline bool tell_reader(struct fixture *f, size_t i)
+{
+    struct hw_backend_updates *req = f->readers[i];
+    req->req.result = f->result;
+    if (f->result == HW_BACKEND_OK && !find_events(f, req))
+        req->req.result = HW_BACKEND_EXPIRED;
+    if (req->req.result == HW_BACKEND_OK && req->n_found == 0 &&
+        hw_loop_now(&f->loop) < f->reader_due[i])
+        return false;
+    f->n_readers--;
+    memmove(&f->readers[i], &f->readers[i + 1], (f->n_readers - i) * sizeof f->readers[0]);
+    memmove(&f->reader_due[i], &f->reader_due[i + 1],
+            (f->n_readers - i) * sizeof f->reader_due[0]);
+    req->req.cb(&req->req); /* may ask again: at the end */
+    return true;
+}
+
+static inline void on_look(struct hw_wheel_entry *e)
+{
+    struct fixture *f = HW_CONTAINER_OF(e, struct fixture, look);
+    hw_mono_ms now = hw_loop_now(&f->loop), next = 0;
+    if (f->holds)
+        return;
+    for (size_t i = 0, n = f->n_readers; n > 0; n--)
+        i += !tell_reader(f, i);
+    for (size_t i = 0; i < f->n_readers; i++)
+        if (next == 0 || f->reader_due[i] < next)
+            next = f->reader_due[i];
+    if (next != 0 && !hw_wheel_is_armed(&f->look)) /* it is where somebody asked again */
+        hw_loop_arm(&f->loop, &f->look, next > now ? (unsigned)(next - now) : 0);
+}
+
+static inline void fake_updates(void *data, struct hw_backend_updates *req)
+{
+    struct fixture *f = data;
+    CHECK_NULL(req->req.state);
+    CHECK_NULL(req->waiter);
+    CHECK(req->limit >= 1 && req->limit <= 200);
+    CHECK(f->n_readers < KEPT);
+    f->n_updates++;
+    f->last_updates = *req;
+    snprintf(f->account, sizeof f->account, "%s", req->account);
+    f->reader_due[f->n_readers] = hw_loop_now(&f->loop) + req->wait_ms;
+    f->readers[f->n_readers++] = req;
+    look_at_feed(f);
+}
+
+static inline void fake_hurry(void *data, struct hw_backend_updates *req)
+{
+    struct fixture *f = data;
+    size_t i = 0;
+    while (i < f->n_readers && f->readers[i] != req)
+        i++;
+    CHECK(i < f->n_readers); /* hurried is only what was not answered */
+    f->n_hurried++;
+    f->reader_due[i] = 0;
+    look_at_feed(f);
+}
+
+static inline uint32_t fake_feed_epoch(void *data)
+{
+    return ((struct fixture *)data)->feed_epoch;
+}
+
+/* An event is accepted: id `ms`-0; `subject` may be NULL; `data` is JSON. */
+static inline void feed_add(struct fixture *f, uint64_t ms, const char *type,
+                            const char *subject, const char *data)
+{
+    struct fixture_event *event = &f->feed[f->n_feed];
+    struct hw_entry e = { .id = HW_SLICE("evt_1"),
+                          .type = hw_slice_str(type),
+                          .account = HW_SLICE("default"),
+                          .subject = hw_slice_str(subject),
+                          .payload = hw_slice_str(data) };
+    CHECK(f->n_feed < KEPT);
+    event->id = (struct hw_stream_id){ ms, 0 };
+    hw_buf_init(&event->record, 16 * 1024 * 1024);
+    CHECK_INT(hw_record_write(&event->record, &e), ==, HW_OK);
+    f->n_feed++;
+    look_at_feed(f);
+}
+
+/* Events up to that one are no longer kept. */
+static inline void feed_trim(struct fixture *f, uint64_t ms)
+{
+    while (f->n_feed > 0 && f->feed[0].id.ms <= ms) {
+        hw_buf_close(&f->feed[0].record);
+        f->n_feed--;
+        memmove(&f->feed[0], &f->feed[1], f->n_feed * sizeof f->feed[0]);
+    }
+    f->trimmed = (struct hw_stream_id){ ms, 0 };
+    look_at_feed(f);
+}
+
+/* --- named consumers ---------------------------------------------------------------------- */
+
+static inline void note_consumer(struct fixture *f, const char *account, const char *name)
+{
+    snprintf(f->consumer, sizeof f->consumer, "%s %s", account, name);
+}
+
+/* Those of a list behind the name of the consumer. */
+static inline void note_names(struct fixture *f, const char *const *names, size_t n_names)
+{
+    for (size_t i = 0; i < n_names; i++) {
+        size_t used = strlen(f->consumer);
+        snprintf(f->consumer + used, sizeof f->consumer - used, " %s", names[i]);
+    }
+}
+
+static inline size_t find_feed(struct fixture *f)
+{
+    for (size_t i = 0; i < f->n_feed; i++)
+        f->found[i] = (struct hw_backend_update_event){ f->feed[i].id,
+                                                        hw_buf_slice(&f->feed[i].record) };
+    return f->n_feed;
+}
+
+static inline void fake_pull(void *data, struct hw_backend_pull *req)
+{
+    struct fixture *f = data;
+    CHECK_NULL(req->req.state);
+    f->pulled = *req;
+    note_consumer(f, req->account, req->name);
+    note_names(f, req->readable.names, req->readable.n_names);
+    req->found = f->found;
+    req->n_found = find_feed(f);
+    req->has_more = f->has_more;
+    req->oldest = f->trimmed;
+    ask(f, &req->req);
+}
+
+static inline void fake_outstanding(void *data, struct hw_backend_outstanding *req)
+{
+    struct fixture *f = data;
+    CHECK_NULL(req->req.state);
+    f->outstanding = *req;
+    note_consumer(f, req->account, req->name);
+    note_names(f, req->readable.names, req->readable.n_names);
+    req->found = f->found;
+    req->n_found = find_feed(f);
+    req->has_more = f->has_more;
+    req->reached = f->n_feed > 0 ? f->feed[f->n_feed - 1].id : req->after;
+    ask(f, &req->req);
+}
+
+static inline void fake_ack(void *data, struct hw_backend_ack *req)
+{
+    struct fixture *f = data;
+    CHECK_NULL(req->req.state);
+    f->acknowledged = *req;
+    note_consumer(f, req->account, req->name);
+    if (req->event_ids != NULL)
+        note_names(f, req->event_ids, req->n_event_ids);
+    req->n_acknowledged = req->event_ids != NULL ? req->n_event_ids : 7;
+    req->oldest = f->trimmed;
+    ask(f, &req->req);
+}
+
+static inline void fake_consumers(void *data, struct hw_backend_consumers *req)
+{
+    struct fixture *f = data;
+    CHECK_NULL(req->req.state);
+    note_consumer(f, req->account, "");
+    req->found = f->consumers;
+    req->n_found = f->n_consumers;
+    ask(f, &req->req);
+}
+
+static inline void fake_drop_consumer(void *data, struct hw_backend_drop_consumer *req)
+{
+    struct fixture *f = data;
+    CHECK_NULL(req->req.state);
+    note_consumer(f, req->account, req->name);
+    ask(f, &req->req);
 }
 
 /* --- the books: what Redis has, and what of it is in memory ---------------------------- */
@@ -540,6 +803,8 @@ static inline void fixture_prepare(struct fixture *f)
     CHECK_INT(hw_loop_init(&f->loop, &f->uv, NULL), ==, HW_OK);
     hw_metrics_init(&f->metrics);
     hw_wheel_entry_init(&f->answer, on_answer);
+    hw_wheel_entry_init(&f->look, on_look);
+    f->feed_epoch = 7;
     hw_catalogue_init(&f->catalogue);
     hw_token_book_init(&f->tokens);
     hw_sha256_hex(HW_SLICE(TOKEN), hash);
@@ -551,6 +816,7 @@ static inline void fixture_prepare(struct fixture *f)
                                       .update = fake_update,
                                       .test = fake_test,
                                       .recover = fake_recover,
+                                      .backfill = fake_backfill,
                                       .redeliver = fake_redeliver,
                                       .events = fake_events,
                                       .recall = fake_recall,
@@ -565,6 +831,14 @@ static inline void fixture_prepare(struct fixture *f)
                                       .gauges = fake_gauges,
                                       .catalogue = fake_catalogue,
                                       .tokens = fake_tokens,
+                                      .updates = fake_updates,
+                                      .pull = fake_pull,
+                                      .outstanding = fake_outstanding,
+                                      .ack = fake_ack,
+                                      .consumers = fake_consumers,
+                                      .drop_consumer = fake_drop_consumer,
+                                      .hurry = fake_hurry,
+                                      .feed_epoch = fake_feed_epoch,
                                       .is_out_of_reach = fake_is_out_of_reach,
                                       .readiness = fake_readiness };
     f->options = (struct hw_api_options){ .listen = "127.0.0.1:0",
@@ -613,6 +887,8 @@ static inline void fixture_close_loop(struct fixture *f)
         (void)forget_token(f, f->stored_tokens[0]->id);
     for (size_t i = 0; i < f->n_kept; i++)
         hw_buf_close(&f->kept[i].value);
+    for (size_t i = 0; i < f->n_feed; i++)
+        hw_buf_close(&f->feed[i].record);
     hw_catalogue_close(&f->catalogue);
     hw_token_book_close(&f->tokens);
     hw_address_rules_close(&f->addresses);

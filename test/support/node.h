@@ -216,7 +216,8 @@ static inline void node_on_down(void *data, const struct hw_cause *cause)
     hw_members_down(n->members);
 }
 
-static const struct hw_redis_events node_redis_events = { node_on_up, node_on_down };
+static const struct hw_redis_events node_redis_events = { .on_up = node_on_up,
+                                                          .on_down = node_on_down };
 
 static inline void node_on_joined(void *data)
 {

@@ -87,6 +87,22 @@ CASE(a_client_reads_it)
     hw_buf_close(&out);
 }
 
+CASE(an_open_one_has_no_length)
+{
+    const struct hw_answer answer = { .status = 200,
+                                      .content_type = HW_SLICE("text/event-stream"),
+                                      .close = true,
+                                      .is_open = true,
+                                      .head_only = true };
+    struct hw_buf out;
+
+    hw_buf_init(&out, 4096);
+    CHECK_INT(hw_answer_write(&out, &answer), ==, HW_OK);
+    CHECK_SLICE(hw_buf_slice(&out), "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+                                    "connection: close\r\n\r\n");
+    hw_buf_close(&out);
+}
+
 CASE(failures_leave_the_buffer_as_it_was)
 {
     const struct hw_answer answer = { .status = 200, .body = HW_SLICE("0123456789") };

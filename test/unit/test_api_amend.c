@@ -212,7 +212,7 @@ static const struct {
     { "{\"account\":\"acct_1\"}", "account" },
     { "{\"secret\":\"" OTHER "\"}", "secret" },
     { "{\"has_secret\":true}", "has_secret" },
-    { "{\"backfill_from\":\"start\"}", "backfill_from" },
+    { "{\"backfill_from\":\"begin\"}", "backfill_from" },
     { "{\"name\":\"a\",\"name\":\"b\"}", "name" },
     { "{\"event_types\":[]}", "event_types" },
     { "{\"event_types\":[\"webhook.other\"]}", "event_types" },

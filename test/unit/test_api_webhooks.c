@@ -102,7 +102,7 @@ static const struct {
     { "{\"url\":\"https://user@example.com/\"}", "url" },
     { "{\"url\":\"https://a/\",\"url\":\"https://b/\"}", "url" },
     { WITH("\"nmae\":\"x\""), "nmae" },
-    { WITH("\"backfill_from\":\"start\""), "backfill_from" },
+    { WITH("\"backfill_from\":\"disabled\""), "backfill_from" },
     { WITH("\"a_rather_long_unknown_member\":1,\"a_rather_long_unknown_member\":1"),
       "a_rather_long_unknown_member" },
     { WITH("\"headers\":{\"x-a\":\"1\",\"x-a\":\"2\"}"), "x-a" },

@@ -1,4 +1,4 @@
-/* What the commands webhooks, deliveries, tokens and types stand on. */
+/* What the commands that ask the API stand on. */
 #include "check.h"
 
 #include <arpa/inet.h>
@@ -11,6 +11,7 @@
 #include "cli/manage.h"
 #include "cli/shell.h"
 #include "cli/table.h"
+#include "cli/updates.h"
 #include "cli/values.h"
 #include "cli/webhook_draft.h"
 #include "cli/when.h"
@@ -447,7 +448,7 @@ static char *draft(const char *const *words)
     CHECK_STR(verb->name, "create");
     while (*words != NULL && argc < WORDS_MAX)
         argv[argc++] = (char *)*words++;
-    hw_wishes_pick(&s.rows, verb->flags, hw_manage_webhooks.rows, hw_manage_webhooks.n_rows);
+    hw_verb_pick(&s.rows, &hw_manage_webhooks, verb);
     set = (struct hw_flag_set){ s.rows.rows, s.rows.n_rows, &s.wishes, 0, s.rows.given };
     if (hw_flags_read(&set, 1, argc, argv, NULL, &cause) != HW_OK)
         CHECK_FAIL("%s", cause.note);
@@ -506,17 +507,51 @@ CASE(headers_are_names_and_values)
 
 CASE(every_verb_names_flags_that_exist)
 {
-    static const struct hw_family *const families[] = { &hw_manage_webhooks,
-                                                        &hw_manage_deliveries,
-                                                        &hw_manage_tokens, &hw_manage_types };
+    static const struct hw_family *const families[] = {
+        &hw_manage_webhooks, &hw_manage_deliveries, &hw_manage_consumers,
+        &hw_manage_tokens,   &hw_manage_types,      &hw_updates,
+    };
     struct hw_wishes_rows rows;
 
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         for (size_t k = 0; k < families[i]->n_verbs; k++) {
             const struct hw_verb *verb = &families[i]->verbs[k];
 
-            hw_wishes_pick(&rows, verb->flags, families[i]->rows, families[i]->n_rows);
+            hw_verb_pick(&rows, families[i], verb);
             CHECK_INT(rows.n_rows - rows.n_own, ==, 7);
             CHECK(strncmp(verb->example, verb->name, strlen(verb->name)) == 0);
         }
+}
+
+static const struct hw_flag *picked(const struct hw_family *family, size_t verb,
+                                    const char *name)
+{
+    static struct hw_wishes_rows rows;
+
+    hw_verb_pick(&rows, family, &family->verbs[verb]);
+    for (size_t i = 0; i < rows.n_rows; i++)
+        if (strcmp(rows.rows[i].name, name) == 0)
+            return &rows.rows[i];
+    CHECK_FAIL("%s: no --%s", family->verbs[verb].name, name);
+    return NULL;
+}
+
+static size_t verb_of(const struct hw_family *family, const char *name)
+{
+    size_t i = 0;
+
+    while (strcmp(family->verbs[i].name, name) != 0)
+        CHECK(++i < family->n_verbs);
+    return i;
+}
+
+CASE(a_flag_means_what_it_does_for_its_verb)
+{
+    const struct hw_family *f = &hw_manage_webhooks;
+
+    CHECK_STR(picked(f, verb_of(f, "backfill"), "until")->value, "CURSOR");
+    CHECK_STR(picked(f, verb_of(f, "recover"), "until")->value, "TIME");
+    CHECK_STR(picked(f, verb_of(f, "create"), "backfill-from")->value, "CURSOR|start");
+    CHECK_STR(picked(f, verb_of(f, "resume"), "backfill-from")->value, "CURSOR|disabled");
+    CHECK_STR(picked(&hw_updates, 0, "cursor")->otherwise, "start of what is kept");
 }

@@ -97,6 +97,11 @@ CASE(paused_ones_still_collect_and_disabled_and_deleted_ones_do_not)
     CHECK_STR(wanted_by("a", "x", "", HW_LEVEL_USER), "0 1");
     CHECK_UINT(hw_subscriptions_count(&subscriptions, HW_WEBHOOK_ACTIVE), ==, 1);
     CHECK_UINT(hw_subscriptions_count(&subscriptions, HW_WEBHOOK_DISABLED), ==, 1);
+    for (size_t i = 0; i < 4; i++) /* each would, but for that */
+        CHECK(hw_subscriptions_wants(&subscriptions, all[i], HW_SLICE("x"), hw_slice(NULL, 0),
+                                     HW_LEVEL_USER));
+    CHECK(!hw_subscriptions_wants(&subscriptions, all[0], HW_SLICE("x"), hw_slice(NULL, 0),
+                                  HW_LEVEL_PROGRESS));
     hw_subscriptions_close(&subscriptions);
 }
 
@@ -123,6 +128,10 @@ CASE(what_its_creator_could_not_read_a_webhook_does_not_get)
     hw_catalogue_init(&catalogue);
     subscriptions.catalogue = &catalogue;
     CHECK_STR(wanted_by("a", "order.created", "", HW_LEVEL_USER), "0 2");
+    for (size_t i = 0; i < 5; i++)
+        CHECK_INT(hw_subscriptions_wants(&subscriptions, all[i], HW_SLICE("order.created"),
+                                         hw_slice(NULL, 0), HW_LEVEL_USER),
+                  ==, i == 0 || i == 2);
     CHECK_INT(hw_catalogue_add(&catalogue, HW_SLICE("order.created"),
                                HW_SLICE("{\"group\":\"g\",\"description\":\"d\","
                                         "\"required_scope\":\"orders:read\"}"),

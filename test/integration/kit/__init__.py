@@ -5,6 +5,10 @@
     waiting.py       conditions with a deadline
     redis.py         redis-server and a small RESP client
     daemon.py        `hookwheel serve` and its API
+    feed.py          pages of the feed with each record's own bytes, and one who reads on
+    sse.py           server-sent events
+    crowd.py         thousands who read one feed at once
+    readme.py        README.md: its code, as it stands there
     openapi.py       proto/openapi.yaml; every answer of the API is held against it
     metrics.py       the Prometheus text format, read
     receiver.py      HTTPS receiver for volume, with rules by path; its process is receiving.py

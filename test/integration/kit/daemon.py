@@ -43,7 +43,9 @@ class Reply:
     def __init__(self, response, asked):
         self.status = response.status
         self.headers = response.headers
-        self.body = response.read()
+        # A stream has no end; kit.sse reads those.
+        is_stream = (self.headers["content-type"] or "").startswith("text/event-stream")
+        self.body = b"" if is_stream else response.read()
         openapi.document().check(asked, self)
 
     def json(self):
@@ -146,6 +148,22 @@ class Daemon:
                 if line.startswith("VmRSS:"):
                     return int(line.split()[1]) / 1024
         raise AssertionError("no VmRSS")
+
+    def open_files(self):
+        return len(os.listdir("/proc/{}/fd".format(self.process.pid)))
+
+    def open_files_at_rest(self):
+        """Once what was asked before is closed on its side too: that it has seen by the time of a
+        second answer, as its loop looks at all that has come before it turns again."""
+        host, _, port = self.addresses["ops" if "ops" in self.addresses else "api"].rpartition(":")
+        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=20)
+        try:
+            for _ in range(3):
+                connection.request("GET", "/healthz")
+                connection.getresponse().read()
+            return self.open_files() - 1
+        finally:
+            connection.close()
 
     # --- its log
 
