@@ -13,6 +13,7 @@
 #include "cli/listen.h"
 #include "cli/manage.h"
 #include "cli/send.h"
+#include "cli/updates.h"
 #include "hookwheel/hookwheel.h"
 #include "serve.h"
 
@@ -32,9 +33,12 @@ static const struct command {
     { "send", "enqueue events", .run = hw_send_run, .flags = hw_send_flags },
     { "listen", "receive deliveries during development", .run = hw_listen_run,
       .flags = hw_listen_flags },
+    { "updates", "read the feed of events, and follow it", .family = &hw_updates },
     { "webhooks", "subscribe, watch and repair webhooks", .family = &hw_manage_webhooks },
     { "deliveries", "look at deliveries, make them again, follow them",
       .family = &hw_manage_deliveries },
+    { "consumers", "pull events under a name, and acknowledge them",
+      .family = &hw_manage_consumers },
     { "tokens", "make and end API tokens", .family = &hw_manage_tokens },
     { "types", "the catalogue of event types", .family = &hw_manage_types },
     { "completion", "print what bash needs to complete these", .run = completion_run,

@@ -83,9 +83,9 @@ static void put_verb(const struct hw_family *family, const struct hw_verb *verb)
     struct hw_wishes_rows picked;
     struct hw_flag_set set;
 
-    hw_wishes_pick(&picked, verb->flags, family->rows, family->n_rows);
+    hw_verb_pick(&picked, family, verb);
     set = (struct hw_flag_set){ .rows = picked.rows, .n_rows = picked.n_rows };
-    put_call(family->name, verb->name, &set, 1, NULL);
+    put_call(family->name, hw_family_is_one(family) ? NULL : verb->name, &set, 1, NULL);
 }
 
 /* The second word of these is a verb; from the third on, both are the call. */
@@ -98,7 +98,7 @@ static void put_families(const struct hw_completion_command *commands, size_t n)
     for (size_t i = 0; i < n; i++) {
         const struct hw_family *family = commands[i].family;
 
-        if (family == NULL)
+        if (family == NULL || hw_family_is_one(family))
             continue;
         printf("    %s)\n        ((COMP_CWORD > 2)) && call+=\" ${COMP_WORDS[2]}\"\n"
                "        ((COMP_CWORD == 2)) && words=\"",

@@ -154,20 +154,32 @@ static int create(struct hw_shell *s)
     return show_webhook(s, webhook);
 }
 
-static int update(struct hw_shell *s)
+/* Takes `body`; NULL: it could not be made, and the line was printed. */
+static int patch(struct hw_shell *s, json_t *body)
 {
-    json_t *body = hw_webhook_draft_make(s), *webhook;
+    json_t *webhook;
 
     if (body == NULL)
         return 2;
-    if (json_object_size(body) == 0) {
-        json_decref(body);
-        return hw_shell_usage(s, "nothing is to be changed (see --help)");
-    }
     hw_shell_to(s, BASE, s->word, NULL);
     if (!hw_shell_ask(s, "PATCH", body, &webhook))
         return 1;
     return show_webhook(s, webhook);
+}
+
+static int update(struct hw_shell *s)
+{
+    json_t *body = hw_webhook_draft_make(s);
+
+    if (body == NULL)
+        return 2;
+    if (hw_shell_given(s, "backfill-from")) /* it goes with that alone */
+        json_object_set_new(body, "status", json_string("active"));
+    if (json_object_size(body) == 0) {
+        json_decref(body);
+        return hw_shell_usage(s, "nothing is to be changed (see --help)");
+    }
+    return patch(s, body);
 }
 
 static int delete (struct hw_shell *s)
@@ -175,7 +187,7 @@ static int delete (struct hw_shell *s)
     return hw_shell_delete(s, BASE);
 }
 
-/* --- rotate, test, recover, pause, resume ------------------------------------------ */
+/* --- rotate, test, pause, resume, recover, backfill ------------------------------------------ */
 
 static void add_secret(struct hw_table *t, const json_t *secret, hw_unix_ms now)
 {
@@ -226,6 +238,12 @@ static void add_count(struct hw_table *t, const json_t *answer, hw_unix_ms now)
     hw_values_row(t, "queued again", answer, "count");
 }
 
+static void add_backfilled(struct hw_table *t, const json_t *answer, hw_unix_ms now)
+{
+    (void)now;
+    hw_values_row(t, "queued", answer, "count");
+}
+
 static int recover(struct hw_shell *s)
 {
     char since[HW_SHELL_TIME_MAX], until[HW_SHELL_TIME_MAX];
@@ -245,24 +263,37 @@ static int recover(struct hw_shell *s)
     return hw_shell_show(s, answer, add_count);
 }
 
-static int set_status(struct hw_shell *s, const char *status)
-{
-    json_t *webhook;
-
-    hw_shell_to(s, BASE, s->word, NULL);
-    if (!hw_shell_ask(s, "PATCH", json_pack("{s:s}", "status", status), &webhook))
-        return 1;
-    return show_webhook(s, webhook);
-}
-
 static int pause_it(struct hw_shell *s)
 {
-    return set_status(s, "paused");
+    return patch(s, json_pack("{s:s}", "status", "paused"));
 }
 
 static int resume(struct hw_shell *s)
 {
-    return set_status(s, "active");
+    json_t *body = hw_webhook_draft_make(s);
+
+    if (body != NULL)
+        json_object_set_new(body, "status", json_string("active"));
+    return patch(s, body);
+}
+
+static int backfill(struct hw_shell *s)
+{
+    const struct hw_wishes *w = &s->wishes;
+    json_t *body, *answer;
+
+    if (w->from == NULL)
+        return hw_shell_usage(s, "wants --from CURSOR, or --from start (see --help)");
+    body = json_object();
+    if (!hw_draft_set(s, body, "from", json_string(w->from)) ||
+        (w->until != NULL && !hw_draft_set(s, body, "until", json_string(w->until)))) {
+        json_decref(body);
+        return 2;
+    }
+    hw_shell_to(s, BASE, s->word, "/backfill");
+    if (!hw_shell_ask(s, "POST", body, &answer))
+        return 1;
+    return hw_shell_show(s, answer, add_backfilled);
 }
 
 /* --- the table --------------------------------------------------------------------- */
@@ -272,13 +303,34 @@ static int resume(struct hw_shell *s)
     "max-in-flight rate-limit"
 
 /* clang-format off */
+static const struct hw_flag resume_rows[] = {
+    { "backfill-from", HW_FLAG_TEXT, "CURSOR|disabled", HW_WISH_AT(backfill_from),
+      .help = "of a disabled one: it gets the events since then too" },
+};
+
+static const struct hw_flag update_rows[] = {
+    { "backfill-from", HW_FLAG_TEXT, "CURSOR|disabled", HW_WISH_AT(backfill_from),
+      .help = "of a disabled one: makes it active, and it gets the events since then too" },
+};
+
+static const struct hw_flag backfill_rows[] = {
+    { "until", HW_FLAG_TEXT, "CURSOR", HW_WISH_AT(until), .otherwise = "the end",
+      .help = "up to this cursor" },
+};
+
+static const struct hw_verb_own verb_rows[] = {
+    { "update", HW_WISHES_OWN(update_rows) },
+    { "resume", HW_WISHES_OWN(resume_rows) },
+    { "backfill", HW_WISHES_OWN(backfill_rows) },
+};
+
 static const struct hw_verb verbs[] = {
     { "list", "", "account status subject limit cursor all", "those of an account, the newest first",
       "list --status disabled", list },
-    { "create", "", "url account " SHAPE " secret idempotency-key", "subscribe a URL to events",
+    { "create", "", "url account " SHAPE " secret backfill-from idempotency-key", "subscribe a URL to events",
       "create --url https://shop.example/hooks --event-types order.created,order.paid", create },
     { "get", "ID", "", "one with everything it is set to", "get wh_4g1x...", get },
-    { "update", "ID", "url " SHAPE, "change what is given; an empty value clears (--name '')",
+    { "update", "ID", "url " SHAPE " backfill-from", "change what is given; an empty value clears (--name '')",
       "update wh_4g1x... --rate-limit 50 --subject ''", update },
     { "delete", "ID", "", "end it, and what waits for it", "delete wh_4g1x...", delete },
     { "rotate", "ID", "overlap secret", "give it a new secret; both sign for a while",
@@ -286,8 +338,11 @@ static const struct hw_verb verbs[] = {
     { "test", "ID", "", "send a webhook.test to it now", "test wh_4g1x...", test },
     { "recover", "ID", "since until", "queue its dead letters of a time again",
       "recover wh_4g1x... --since 2h", recover },
+    { "backfill", "ID", "from until", "queue kept events to it, behind live ones",
+      "backfill wh_4g1x... --from start", backfill },
     { "pause", "ID", "", "let its deliveries wait", "pause wh_4g1x...", pause_it },
-    { "resume", "ID", "", "go on after a pause, or after it was disabled", "resume wh_4g1x...", resume },
+    { "resume", "ID", "backfill-from", "go on after a pause, or after it was disabled",
+      "resume wh_4g1x... --backfill-from disabled", resume },
 };
 /* clang-format on */
 
@@ -299,4 +354,6 @@ const struct hw_family hw_manage_webhooks = {
     .n_verbs = sizeof verbs / sizeof *verbs,
     .rows = own_rows,
     .n_rows = sizeof own_rows / sizeof *own_rows,
+    .verb_rows = verb_rows,
+    .n_verb_rows = sizeof verb_rows / sizeof *verb_rows,
 };

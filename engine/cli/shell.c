@@ -9,7 +9,7 @@
 #include "cli/table.h"
 #include "cli/values.h"
 #include "cli/when.h"
-#include "rules/entry.h"
+#include "rules/json.h"
 
 #define API_URL_OTHERWISE  "http://127.0.0.1:8420"
 #define DATA_DIR_OTHERWISE "./hookwheel-data"
@@ -102,8 +102,8 @@ int hw_shell_close(struct hw_shell *s, int exit_code)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return exit_code;
     if (errno != EPIPE) /* a reader that has seen enough is no news */
-        fprintf(stderr, "hookwheel %s: not everything could be written: %s\n",
-                s->family->name, strerror(errno));
+        fprintf(stderr, "hookwheel %s: not everything could be written: %s\n", s->family->name,
+                strerror(errno));
     return exit_code == 0 ? 1 : exit_code;
 }
 
@@ -126,7 +126,8 @@ int hw_shell_usage(struct hw_shell *s, const char *fmt, ...)
 {
     va_list args;
 
-    fprintf(stderr, "hookwheel %s %s: ", s->family->name, s->verb->name);
+    fprintf(stderr, "hookwheel %s%s%s: ", s->family->name, hw_verb_gap(s->verb),
+            s->verb->name);
     va_start(args, fmt);
     vfprintf(stderr, fmt, args);
     va_end(args);
@@ -231,6 +232,22 @@ static bool exchange(struct hw_shell *s, const char *method, const char *json)
     return hw_fetch_ask(&s->fetch, &request, &s->failure) == HW_OK;
 }
 
+/* true: there is an answer, of whatever status. */
+static bool request(struct hw_shell *s, const char *method, const char *json)
+{
+    s->failure = (struct hw_cause){ .status = HW_OK };
+    if (exchange(s, method, json))
+        return true;
+    if (s->failure.status != HW_ECANCELED) /* whoever ended it knows */
+        complain(s, hw_slice_str(s->failure.note));
+    return false;
+}
+
+static bool is_good(const struct hw_shell *s)
+{
+    return s->fetch.response.status / 100 == 2;
+}
+
 static json_t *read_answer(struct hw_shell *s)
 {
     struct hw_slice body = hw_buf_slice(&s->fetch.response.body);
@@ -243,27 +260,41 @@ static json_t *read_answer(struct hw_shell *s)
 bool hw_shell_ask(struct hw_shell *s, const char *method, json_t *body, json_t **answer)
 {
     char *json = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    json_t *read = NULL;
-    bool is_sent, is_good;
+    bool is_lost = body != NULL && json == NULL, is_taken;
+    json_t *read;
 
-    s->failure = (struct hw_cause){ .status = HW_OK };
-    if (body != NULL && json == NULL)
+    if (is_lost) {
         hw_cause_set(&s->failure, HW_ENOMEM, HW_ORIGIN_US, 0, "out of memory");
-    is_sent = s->failure.status == HW_OK && exchange(s, method, json);
+        complain(s, hw_slice_str(s->failure.note));
+    }
+    is_taken = !is_lost && request(s, method, json);
     free(json);
     json_decref(body);
-    if (!is_sent) {
-        complain(s, hw_slice_str(s->failure.note));
+    if (!is_taken)
         return false;
-    }
     read = read_answer(s);
-    is_good = read != NULL && s->fetch.response.status / 100 == 2;
-    if (!is_good)
+    is_taken = read != NULL && is_good(s);
+    if (!is_taken)
         tell_refusal(s, read);
-    if (is_good && answer != NULL)
+    if (is_taken && answer != NULL)
         *answer = json_incref(read);
     json_decref(read);
-    return is_good;
+    return is_taken;
+}
+
+bool hw_shell_read(struct hw_shell *s, struct hw_slice *text)
+{
+    json_t *refusal;
+
+    if (!request(s, "GET", NULL))
+        return false;
+    *text = hw_buf_slice(&s->fetch.response.body);
+    if (is_good(s) && hw_json_check(*text, HW_JSON_LEVELS_MAX) == HW_ENTRY_GOOD)
+        return true;
+    refusal = read_answer(s);
+    tell_refusal(s, refusal);
+    json_decref(refusal);
+    return false;
 }
 
 /* --- printing ---------------------------------------------------------------------- */
@@ -279,30 +310,30 @@ static void print_safe(struct hw_slice json)
     putchar('\n');
 }
 
+void hw_shell_print_text(struct hw_shell *s, struct hw_slice json)
+{
+    if (s->screen.is_terminal)
+        print_safe(json);
+    else
+        printf("%.*s\n", HW_SLICE_FMT(json));
+}
+
 void hw_shell_print_json(struct hw_shell *s)
 {
     struct hw_slice body = hw_buf_slice(&s->fetch.response.body);
 
     if (body.len > 0 && body.data[body.len - 1] == '\n')
         body.len--;
-    if (body.len == 0)
-        return;
-    if (s->screen.is_terminal)
-        print_safe(body);
-    else
-        printf("%.*s\n", HW_SLICE_FMT(body));
+    if (body.len > 0)
+        hw_shell_print_text(s, body);
 }
 
 void hw_shell_print_line(struct hw_shell *s, const json_t *object)
 {
     char *json = json_dumps(object, JSON_COMPACT);
 
-    if (json == NULL)
-        return;
-    if (s->screen.is_terminal)
-        print_safe(hw_slice_str(json));
-    else
-        puts(json);
+    if (json != NULL)
+        hw_shell_print_text(s, hw_slice_str(json));
     free(json);
 }
 

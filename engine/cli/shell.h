@@ -51,11 +51,16 @@ void hw_shell_where(struct hw_shell *s, const char *name, const char *value);
 HW_MUST_USE bool hw_shell_ask(struct hw_shell *s, const char *method, json_t *body,
                               json_t **answer);
 
+/* GET it, and have the answer as it came, one JSON text (numbers of any size stay what they are);
+ * borrowed until the next request. */
+HW_MUST_USE bool hw_shell_read(struct hw_shell *s, struct hw_slice *text);
+
 /* Print the newest answer as it came (--json). */
 void hw_shell_print_json(struct hw_shell *s);
 
-/* Print one object of the API in a line. */
+/* Print one object of the API in a line; or a text of it. */
 void hw_shell_print_line(struct hw_shell *s, const json_t *object);
+void hw_shell_print_text(struct hw_shell *s, struct hw_slice json);
 
 struct hw_table;
 

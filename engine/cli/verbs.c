@@ -23,8 +23,9 @@ static void verb_help(const struct hw_family *family, const struct hw_verb *verb
     struct hw_flag_set shared = { picked->rows + picked->n_own, picked->n_rows - picked->n_own,
                                   NULL, 0, NULL };
 
-    printf("Usage: hookwheel %s %s%s%s [flags]\n\n%c%s.\n", family->name, verb->name,
-           verb->words[0] ? " " : "", verb->words, verb->help[0] - 'a' + 'A', verb->help + 1);
+    printf("Usage: hookwheel %s%s%s%s%s [flags]\n\n%c%s.\n", family->name, hw_verb_gap(verb),
+           verb->name, verb->words[0] ? " " : "", verb->words, verb->help[0] - 'a' + 'A',
+           verb->help + 1);
     if (own.n_rows > 0) {
         putchar('\n');
         hw_flags_help(&own, stdout);
@@ -45,7 +46,8 @@ static const struct hw_verb *find_verb(const struct hw_family *family, const cha
 static int usage_error(const struct hw_family *family, const struct hw_verb *verb,
                        const char *note)
 {
-    fprintf(stderr, "hookwheel %s %s: %s\n", family->name, verb->name, note);
+    fprintf(stderr, "hookwheel %s%s%s: %s\n", family->name, hw_verb_gap(verb), verb->name,
+            note);
     return 2;
 }
 
@@ -86,7 +88,7 @@ static int start_verb(const struct hw_family *family, const struct hw_verb *verb
     }
     s->family = family;
     s->verb = verb;
-    hw_wishes_pick(&s->rows, verb->flags, family->rows, family->n_rows);
+    hw_verb_pick(&s->rows, family, verb);
     exit_code = run_verb(s, argc, argv);
     hw_texts_close(&s->wishes.headers);
     hw_free(s);
@@ -97,6 +99,8 @@ int hw_verbs_run(const struct hw_family *family, int argc, char **argv)
 {
     const struct hw_verb *verb;
 
+    if (hw_family_is_one(family))
+        return start_verb(family, family->verbs, argc, argv);
     if (argc < 2) {
         family_help(family, stderr);
         return 2;

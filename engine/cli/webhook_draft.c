@@ -99,6 +99,7 @@ static bool set_plain(struct hw_shell *s, json_t *body)
         { "max-in-flight", "max_in_flight", number_or_null(w->max_in_flight) },
         { "rate-limit", "rate_limit", number_or_null(w->rate_limit) },
         { "secret", "secret", text_or_null(w->secret) },
+        { "backfill-from", "backfill_from", text_or_null(w->backfill_from) },
     };
     bool is_good = true;
 

@@ -56,6 +56,16 @@ static const struct hw_flag rows[] = {
     { "overlap", HW_FLAG_DURATION, "TIME", AT(overlap_ms), .max = 7 * DAY_MS, .otherwise = "1d",
       .help = "how long the secret before signs too" },
 
+    { "types", HW_FLAG_TEXT, "A,B", AT(types), .otherwise = "all", .help = "only events of these types" },
+    { "follow", HW_FLAG_SWITCH, NULL, AT(follows), .help = "go on with what comes, until Ctrl-C" },
+    { "new", HW_FLAG_SWITCH, NULL, AT(wants_new), .help = "with --follow: only what comes from now on" },
+    { "backfill-from", HW_FLAG_TEXT, "CURSOR|start", AT(backfill_from),
+      .help = "kept events from there on too, behind live ones" },
+    { "from", HW_FLAG_TEXT, "CURSOR|start", AT(from), .help = "behind this cursor, or all that is kept" },
+    { "visibility", HW_FLAG_DURATION, "TIME", AT(visibility_ms), .min = 1000, .max = DAY_MS / 2,
+      .otherwise = "30s", .help = "they come again so long after, unless acknowledged" },
+    { "events", HW_FLAG_TEXT, "ID,ID", AT(event_ids), .help = "these" },
+
     { "scopes", HW_FLAG_TEXT, "A,B", AT(scopes), .help = "what it may do" },
     { "expires", HW_FLAG_TEXT, "TIME", AT(expires), .otherwise = "never", .help = "30d (from now), or RFC 3339" },
     { "group", HW_FLAG_TEXT, "TEXT", AT(group), .help = "what it is listed under" },
@@ -80,20 +90,25 @@ static void add(struct hw_wishes_rows *r, const struct hw_flag *row)
     r->rows[r->n_rows++] = *row;
 }
 
-void hw_wishes_pick(struct hw_wishes_rows *r, const char *own, const struct hw_flag *family,
-                    size_t n_family)
+void hw_wishes_pick(struct hw_wishes_rows *r, const char *names, struct hw_wishes_own verb,
+                    struct hw_wishes_own family)
 {
     *r = (struct hw_wishes_rows){ .n_rows = 0 };
-    for (struct hw_slice rest = hw_slice_str(own); rest.len > 0;) {
+    for (struct hw_slice rest = hw_slice_str(names); rest.len > 0;) {
         struct hw_slice name = hw_slice(rest.data, hw_slice_find(rest, ' '));
-        const struct hw_flag *row = find(family, n_family, name);
+        const struct hw_flag *row = find(verb.rows, verb.n_rows, name);
 
+        if (row == NULL)
+            row = find(family.rows, family.n_rows, name);
         add(r, row ? row : find(rows, sizeof rows / sizeof *rows, name));
         rest = hw_slice_from(rest, name.len + 1);
     }
     r->n_own = r->n_rows;
-    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
-        add(r, &shared[i]);
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) {
+        const struct hw_flag *row = find(verb.rows, verb.n_rows, hw_slice_str(shared[i].name));
+
+        add(r, row ? row : &shared[i]);
+    }
 }
 
 bool hw_wishes_given(const struct hw_wishes_rows *r, const char *name)

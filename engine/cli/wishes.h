@@ -1,6 +1,6 @@
 /*
- * wishes - what a call of webhooks, deliveries, tokens or types asks for: every flag of
- * these commands, in one struct and one table.
+ * wishes - what a call of a command that asks the API (webhooks, deliveries, updates ...)
+ * wants: every flag of these commands, in one struct and one table.
  *
  * A verb names the flags it takes ("url event-types subject"); its rows are copied together,
  * so that --help, parsing and completion see those alone, in that order.  All take the
@@ -31,20 +31,31 @@ struct hw_wishes {
     bool includes_raw;
     unsigned max_in_flight, rate_limit;
     uint64_t overlap_ms;
+    /* events of the feed */
+    const char *types, *from, *backfill_from, *event_ids;
+    bool follows, wants_new;
+    uint64_t visibility_ms;
     /* a token, an event type */
     const char *scopes, *expires, *group, *title, *description, *required_scope;
 };
 
-/* The rows one verb takes: those named in `own`, which `family` may have its own of, and the
- * ones that all take. */
+/* Rows that say something else than the common ones of the same name. */
+struct hw_wishes_own {
+    const struct hw_flag *rows;
+    size_t n_rows;
+};
+#define HW_WISHES_OWN(rows) { rows, sizeof rows / sizeof *rows }
+
+/* The rows one verb takes: those named in `names`, the verb's own before the family's before the
+ * common ones, and the ones that all take. */
 struct hw_wishes_rows {
     struct hw_flag rows[HW_WISHES_ROWS_MAX];
     bool given[HW_WISHES_ROWS_MAX];
     size_t n_rows;
     size_t n_own; /* the first so many are the verb's */
 };
-void hw_wishes_pick(struct hw_wishes_rows *r, const char *own, const struct hw_flag *family,
-                    size_t n_family);
+void hw_wishes_pick(struct hw_wishes_rows *r, const char *names, struct hw_wishes_own verb,
+                    struct hw_wishes_own family);
 
 /* Was that flag there, an empty one too? */
 bool hw_wishes_given(const struct hw_wishes_rows *r, const char *name);

@@ -90,7 +90,7 @@ class Calls(InFolder):
     def test_help_and_version(self):
         self.assertRegex(run("version").stdout, r"^hookwheel \d+\.\d+\.\d+\n$")
         for command in ([], ["serve"], ["send"], ["listen"], ["webhooks"], ["deliveries"],
-                        ["tokens"], ["types"], ["completion"]):
+                        ["updates"], ["consumers"], ["tokens"], ["types"], ["completion"]):
             result = run(*command, "--help")
             self.assertEqual(result.returncode, 0)
             self.assertIn("Usage: hookwheel", result.stdout)

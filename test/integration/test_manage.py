@@ -478,7 +478,7 @@ class Reaching(Case):
 
 class Help(unittest.TestCase):
     def test_every_verb_says_what_it_takes(self):
-        for family in ("webhooks", "deliveries", "tokens", "types"):
+        for family in ("webhooks", "deliveries", "consumers", "tokens", "types"):
             bare, asked = run(family), run(family, "--help")
             self.assertEqual((bare.returncode, bare.stdout, asked.returncode, asked.stderr),
                              (2, "", 0, ""))
@@ -517,9 +517,15 @@ class Help(unittest.TestCase):
         self.assertEqual(self.complete("deliveries", "list", "--status", "d"),
                          {"delivering", "delivered", "dead_letter"})
         self.assertIn("--since", self.complete("deliveries", "list", "--json", "--s"))
+        self.assertEqual(self.complete("updates", "--fo"), {"--follow"})
+        self.assertIn("--cursor", self.complete("updates", "--follow", "--json", "--"))
+        self.assertEqual(self.complete("consumers", "p"), {"pull", "pending"})
+        self.assertEqual(self.complete("consumers", "pull", "x", "--v"), {"--visibility"})
+        self.assertIn("--backfill-from", self.complete("webhooks", "resume", "wh_x", "--"))
+        self.assertEqual(self.complete("webhooks", "backfill", "wh_x", "--u"), {"--until"})
         self.assertEqual(self.complete("serve", "--log-level", "w"), {"warn"})
         self.assertEqual(self.complete("send", "--fi"), {"--file"})
-        self.assertEqual(self.complete("send", "--file", "test_man"), {"test_manage.py"})
+        self.assertEqual(self.complete("send", "--file", "test_cl"), {"test_cli.py"})
         self.assertEqual(self.complete("completion", ""), {"bash"})
         self.assertEqual(self.complete("nonsense", ""), set())
         self.assertEqual(run("completion").returncode, 2)
