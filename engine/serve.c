@@ -61,24 +61,22 @@ static void print_help(struct hw_options *options)
 
 /* ------------------------------------------------------------------ before the start */
 
-/* The root token: given, in a named file, or kept in the data folder. */
-static enum hw_status find_token(struct serve *s, struct hw_cause *cause)
+/* The root token: given, in a named file, or kept in the data folder.  Where it would be kept,
+ * any will do until everything else is known to be good: a start that is refused, and a check,
+ * leave nothing behind. */
+static enum hw_status find_token(struct serve *s, bool *is_kept, struct hw_cause *cause)
 {
     struct hw_options *o = &s->options;
-    enum hw_status status = HW_OK;
 
+    *is_kept = false;
     if (o->config.api_token != NULL)
         return HW_OK;
-    if (o->api_token_file != NULL) {
-        status = hw_root_token_read(o->api_token_file, s->token, cause);
-    } else if (o->wants_check) {
-        /* A check leaves nothing behind; the token that a start would make is good. */
-        memset(s->token, 'x', 16);
-    } else {
-        status = hw_root_token_keep(o->config.data_dir, s->token, &s->made_token, cause);
-    }
     o->config.api_token = s->token;
-    return status;
+    if (o->api_token_file != NULL)
+        return hw_root_token_read(o->api_token_file, s->token, cause);
+    *is_kept = true;
+    memset(s->token, 'x', 16);
+    return HW_OK;
 }
 
 /* As many descriptors as the system lets us have; the engine counts what it got. */
@@ -107,12 +105,16 @@ static enum hw_status check_files(const struct hw_config *config, struct hw_caus
 
 static enum hw_status prepare(struct serve *s, struct hw_cause *cause)
 {
-    enum hw_status status = find_token(s, cause);
+    const struct hw_config *config = &s->options.config;
+    bool token_is_kept;
+    enum hw_status status = find_token(s, &token_is_kept, cause);
 
     if (status == HW_OK)
-        status = hw_config_check(&s->options.config, cause);
-    if (status == HW_OK && s->options.wants_check)
-        status = check_files(&s->options.config, cause);
+        status = hw_config_check(config, cause);
+    if (status == HW_OK)
+        status = check_files(config, cause);
+    if (status == HW_OK && token_is_kept && !s->options.wants_check)
+        status = hw_root_token_keep(config->data_dir, s->token, &s->made_token, cause);
     return status;
 }
 

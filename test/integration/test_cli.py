@@ -82,6 +82,13 @@ class Calls(InFolder):
         self.assertFalse(os.path.exists(data))
         self.check_refused(run("serve", "--check", "--ca-file", "/nowhere"), "/nowhere")
 
+    def test_a_start_that_is_refused_leaves_nothing_behind(self):
+        data = self.path("data")
+        for flag, value in (("--redis-url", "http://x"), ("--ca-file", "/nowhere"),
+                            ("--timeout", "soon"), ("--allow-networks", "10.0.0.0/99")):
+            self.check_refused(run("serve", "--data-dir", data, flag, value))
+        self.assertFalse(os.path.exists(data))
+
     def test_secrets_are_not_repeated_in_errors(self):
         result = run("serve", "--redis-url", "redis://user:pa55word@host:notaport/0")
         self.assertEqual(result.returncode, 2)
