@@ -211,9 +211,9 @@ static void on_beat(void *data, const struct hw_members_view *view)
     struct hw_engine *e = data;
 
     hw_engine_note_trouble(e, HW_TROUBLE_BEAT, HW_REDIS_FINE, NULL);
+    if ((view->has_lost || view->n_live < e->n_live) && e->is_running)
+        look_for_backlogs(e); /* who left knew what waits */
     if (view->n_live != e->n_live) {
-        if (view->n_live < e->n_live && e->is_running)
-            look_for_backlogs(e); /* who left in order knew what waits */
         e->n_live = view->n_live;
         hw_dispatch_share(&e->courier.dispatch, view->n_live);
     }

@@ -165,6 +165,7 @@ struct hw_backend_backfill {
     bool has_until;              /* in: up to and with `until`; else all there is now */
     struct hw_stream_id until;   /* in */
     const char *why;             /* out, with CONFLICT: a sentence; static */
+    bool has_begun;              /* out, with UNAVAILABLE: it is done all the same */
     struct hw_stream_id oldest;  /* out, with EXPIRED */
     uint64_t count;              /* out */
 };

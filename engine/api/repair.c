@@ -137,6 +137,17 @@ void hw_repair_recover(struct hw_call *call)
 
 /* --- backfill -------------------------------------------------------------------------- */
 
+/* Whoever just tried again would have every event twice. */
+static void refuse_count(struct hw_call *call)
+{
+    struct hw_problem p;
+
+    hw_problem_set(&p, HW_PROBLEM_UNAVAILABLE, NULL,
+                   "The backfill has begun and goes on by itself, but its count is not known; "
+                   "asking again would queue the events again.");
+    hw_call_refuse(call, &p);
+}
+
 static void on_backfilled(struct hw_backend_req *req)
 {
     struct hw_call *call = hw_call_of(req);
@@ -148,6 +159,8 @@ static void on_backfilled(struct hw_backend_req *req)
         refuse_conflict(call, ask->why);
     else if (req->result == HW_BACKEND_EXPIRED)
         hw_call_refuse_expired(call, ask->oldest);
+    else if (req->result == HW_BACKEND_UNAVAILABLE && ask->has_begun)
+        refuse_count(call);
     else
         hw_call_refuse_result(call, req->result, "webhook");
 }

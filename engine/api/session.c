@@ -17,9 +17,10 @@
  * hangs meanwhile: the client is told so, and the call is left to itself.
  *
  * A call that waits for events, or answers in pieces as they come, may take long, and there may
- * be thousands: what it does not need is given back, its timer ends twice at most, and reading goes on, so that a client that hangs up is noticed at once (and what it sends
- * ahead is kept, or after the head of a last answer thrown away).  A stream whose client takes
- * nothing for as long as a request may last is cut off.
+ * be thousands: what it does not need is given back, its timer ends twice at most, and reading
+ * goes on, so that a client that hangs up is noticed at once (and what it sends ahead is kept, or
+ * after the head of a last answer thrown away).  A stream whose client takes nothing for as long
+ * as a request may last is cut off.
  */
 #include "api/session.h"
 

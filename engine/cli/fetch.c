@@ -4,20 +4,24 @@
  *   no connection, or lost before the answer is whole   dial's cause, or the parser's
  *   nothing for timeout_ms                              HW_ETIMEDOUT
  *   an answer over HW_FETCH_ANSWER_MAX                  HW_ETOOBIG
- *   a signal                                            HW_ECANCELED
+ *   a signal, or nobody reads the output                HW_ECANCELED
  *
  * Whatever ends it sets is_done; ask turns the loop until then, and then until the connection
  * is closed.
  */
 #include "cli/fetch.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/list.h"
 #include "base/must.h"
 
 #define REQUEST_MAX ((size_t)HW_FETCH_ANSWER_MAX + 64 * 1024)
+
+enum { LOOK_MS = 1000 };
 
 /* --- the end of it ----------------------------------------------------------------- */
 
@@ -55,6 +59,26 @@ static void on_signal(uv_signal_t *handle, int number)
     (void)number;
     f->is_interrupted = true;
     fail(f, HW_ECANCELED, "interrupted");
+}
+
+/* libuv would tell of it, but makes what it watches non-blocking, for other programs too. */
+static bool is_output_read(void)
+{
+    struct pollfd output = { .fd = STDOUT_FILENO };
+
+    return poll(&output, 1, 0) <= 0 || (output.revents & POLLERR) == 0;
+}
+
+static void on_look(struct hw_wheel_entry *e)
+{
+    struct hw_fetch *f = HW_CONTAINER_OF(e, struct hw_fetch, look);
+
+    if (is_output_read()) {
+        hw_loop_arm(&f->loop, &f->look, LOOK_MS);
+        return;
+    }
+    f->is_unread = f->is_interrupted = true;
+    fail(f, HW_ECANCELED, "nobody reads");
 }
 
 /* --- the exchange ------------------------------------------------------------------ */
@@ -161,7 +185,7 @@ enum hw_status hw_fetch_ask(struct hw_fetch *f, const struct hw_fetch_request *r
     return cause->status;
 }
 
-/* --- waiting, signals -------------------------------------------------------------- */
+/* --- waiting, being ended ---------------------------------------------------------- */
 
 bool hw_fetch_wait(struct hw_fetch *f, uint64_t wait_ms)
 {
@@ -175,11 +199,12 @@ bool hw_fetch_wait(struct hw_fetch *f, uint64_t wait_ms)
     return !f->is_interrupted;
 }
 
-void hw_fetch_watch_signals(struct hw_fetch *f)
+void hw_fetch_watch(struct hw_fetch *f)
 {
     static const int numbers[] = { SIGINT, SIGTERM };
 
     f->watches = true;
+    hw_loop_arm(&f->loop, &f->look, LOOK_MS);
     for (size_t i = 0; i < 2; i++) {
         HW_MUST(uv_signal_init(&f->uv, &f->signals[i]) == 0);
         f->signals[i].data = f;
@@ -219,11 +244,13 @@ enum hw_status hw_fetch_open(struct hw_fetch *f, const char *url, const char *ca
     hw_response_init(&f->response, HW_FETCH_ANSWER_MAX);
     hw_buf_init(&f->request, REQUEST_MAX);
     hw_wheel_entry_init(&f->deadline, on_deadline);
+    hw_wheel_entry_init(&f->look, on_look);
     return HW_OK;
 }
 
 void hw_fetch_close(struct hw_fetch *f)
 {
+    hw_loop_cancel(&f->loop, &f->look);
     for (size_t i = 0; i < 2 && f->watches; i++)
         uv_close((uv_handle_t *)&f->signals[i], NULL);
     hw_loop_close(&f->loop, on_loop_closed);

@@ -31,12 +31,14 @@ struct hw_fetch {
     struct hw_response response;
     struct hw_buf request; /* head and body as they are sent */
     struct hw_wheel_entry deadline;
+    struct hw_wheel_entry look; /* at who reads the output */
     uint64_t timeout_ms;
     uv_signal_t signals[2];
     struct hw_cause *cause; /* of the request under way */
     bool is_sent, is_done, is_dial_closed, is_loop_closed;
-    bool watches; /* for signals */
+    bool watches; /* for signals, and whether the output is read */
     bool is_interrupted;
+    bool is_unread; /* interrupted, because nobody reads what would be printed */
 };
 
 struct hw_fetch_request {
@@ -59,10 +61,11 @@ HW_MUST_USE enum hw_status hw_fetch_ask(struct hw_fetch *f,
                                         const struct hw_fetch_request *request,
                                         struct hw_cause *cause);
 
-/* From now on SIGINT and SIGTERM end what is under way instead of the process. */
-void hw_fetch_watch_signals(struct hw_fetch *f);
+/* From now on SIGINT and SIGTERM end what is under way instead of the process; so does, within a
+ * second, a reader of the standard output that goes away. */
+void hw_fetch_watch(struct hw_fetch *f);
 
-/* Let time pass; false: a signal has come. */
+/* Let time pass; false: it was ended. */
 bool hw_fetch_wait(struct hw_fetch *f, uint64_t wait_ms);
 
 #endif

@@ -359,13 +359,14 @@ static int one_round(struct tail *t)
 
 static int follow(struct tail *t)
 {
+    struct hw_fetch *fetch = &t->shell->fetch;
     int exit_code;
 
-    hw_fetch_watch_signals(&t->shell->fetch);
+    hw_fetch_watch(fetch);
     do
         exit_code = one_round(t);
-    while (exit_code < 0 && hw_fetch_wait(&t->shell->fetch, ROUND_MS));
-    return exit_code < 0 ? 0 : exit_code;
+    while (exit_code < 0 && hw_fetch_wait(fetch, ROUND_MS));
+    return exit_code > 0 || fetch->is_unread ? 1 : 0;
 }
 
 int hw_tail_run(struct hw_shell *s, const char *status)

@@ -91,7 +91,7 @@ static int follow(struct follow *f)
     int exit_code = -1;
 
     f->shell->fetch.timeout_ms += WAIT_S * 1000;
-    hw_fetch_watch_signals(&f->shell->fetch);
+    hw_fetch_watch(&f->shell->fetch);
     while (exit_code < 0) {
         uint64_t asked_ns = uv_hrtime();
 
@@ -99,7 +99,7 @@ static int follow(struct follow *f)
         if (exit_code < 0 && !f->is_troubled && !pause_after(f, asked_ns))
             exit_code = 0;
     }
-    return exit_code;
+    return f->shell->fetch.is_unread ? 1 : exit_code;
 }
 
 /* --- the command ------------------------------------------------------------------- */

@@ -1,6 +1,8 @@
 /*
  * The account is read first, as in ask_replay.c -> the job is begun, in one script -> it is done
  * (backfill.h) -> the answer, with the count
+ *
+ * What hinders it from then on does not undo it: whoever asked is told that it goes on.
  */
 #include "flow/asks.h"
 #include "flow/question.h"
@@ -45,6 +47,7 @@ static void on_begun(struct hw_fill *f, enum hw_fill_result result)
     struct hw_question *q = HW_CONTAINER_OF(f, struct hw_question, fill);
     struct hw_backend_backfill *ask = HW_CONTAINER_OF(q->req, struct hw_backend_backfill, req);
 
+    ask->has_begun = result == HW_FILL_DONE;
     if (result != HW_FILL_DONE)
         hw_question_end(q, refused(ask, f, result));
     else if (f->job.number == 0)

@@ -235,16 +235,20 @@ static void look_at_processes(struct hw_members *m, const struct hw_reply *proce
     }
 }
 
-static void forget_unlisted(struct hw_members *m)
+/* true: there were some. */
+static bool forget_unlisted(struct hw_members *m)
 {
     size_t n = 0;
+    bool has_lost;
 
     for (size_t i = 0; i < m->n_peers; i++)
         if (m->peers[i].is_listed)
             m->peers[n++] = m->peers[i];
+    has_lost = n < m->n_peers;
     m->n_peers = n;
     for (size_t i = 0; i < n; i++)
         m->peers[i].is_listed = false;
+    return has_lost;
 }
 
 static bool is_dead(const struct peer *p)
@@ -335,17 +339,20 @@ static size_t view_orphans(struct hw_members *m, const struct hw_reply *orphans)
     return n;
 }
 
-static void look_around(struct hw_members *m, const struct hw_reply *reply)
+/* true: somebody is gone since the last look. */
+static bool look_around(struct hw_members *m, const struct hw_reply *reply)
 {
     hw_mono_ms now = hw_loop_now(m->store->loop);
     uint64_t gap = m->looked != 0 ? now - m->looked : 0;
+    bool has_lost;
 
     m->looked = now;
     look_at_beats(m, hw_reply_item(reply, 0), gap < GAP_MAX_MS ? gap : GAP_MAX_MS);
     look_at_processes(m, hw_reply_item(reply, 1));
-    forget_unlisted(m);
+    has_lost = forget_unlisted(m);
     count_live(m);
     take_over_first_dead(m);
+    return has_lost;
 }
 
 static void beat_confirmed(struct hw_members *m, const struct hw_reply *reply)
@@ -357,7 +364,7 @@ static void beat_confirmed(struct hw_members *m, const struct hw_reply *reply)
 
     m->confirmed = m->beat_sent;
     m->is_back = false;
-    look_around(m, reply);
+    view.has_lost = look_around(m, reply);
     view.n_live = m->n_live;
     view.rank = m->rank;
     view.registry_total = (uint64_t)hw_reply_int(hw_reply_item(reply, 3), 0);

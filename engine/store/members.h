@@ -37,6 +37,7 @@ struct hw_hold {
 struct hw_members_view {
     unsigned n_live;             /* instances, this one included */
     unsigned rank;               /* of this one among them, 0 .. n_live-1 */
+    bool has_lost;               /* one that was seen before is no member any more */
     uint64_t registry_total;     /* rises with every change of any webhook */
     const struct hw_hold *holds; /* Retry-After holds in force, of all instances */
     size_t n_holds;

@@ -2,7 +2,7 @@
 #
 # The bytes go in as they are; the SHA1 is that of the text, which is what Redis answers
 # to SCRIPT LOAD.  A script that says in a line of its own "-- Behind x.lua." has the text of
-# x.lua in front.
+# x.lua in front, which may say so of another in its turn.
 
 string(REPLACE "," ";" SCRIPTS "${SCRIPTS}")
 
@@ -15,11 +15,13 @@ set(all "")
 foreach(name IN LISTS SCRIPTS)
   set(file ${FROM}/${name}.lua)
   file(READ ${file} text)
-  if(text MATCHES "\n-- Behind ([a-z_]+)\\.lua\\.\n")
-    file(READ ${FROM}/${CMAKE_MATCH_1}.lua front)
+  set(first "${text}")
+  while(first MATCHES "\n-- Behind ([a-z_]+)\\.lua\\.\n")
+    file(READ ${FROM}/${CMAKE_MATCH_1}.lua first)
+    string(PREPEND text "${first}")
     set(file ${TO}/${name}.lua)
-    file(WRITE ${file} "${front}${text}")
-  endif()
+    file(WRITE ${file} "${text}")
+  endwhile()
   file(READ ${file} hex HEX)
   file(SHA1 ${file} sha1)
   string(REGEX REPLACE "(................................)" "\\1\n    " hex "${hex}")

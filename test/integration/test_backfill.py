@@ -482,7 +482,9 @@ class Crashed(Backfill):
 
         def ask():
             try:
-                self.answers.append(self.ask(webhook, **{"from": "start"}).status)
+                reply = self.ask(webhook, **{"from": "start"})
+                self.message = reply.json().get("error", {}).get("message")
+                self.answers.append(reply.status)
             except OSError as error:
                 self.answers.append(error)
         self.asking = threading.Thread(target=ask)
@@ -520,6 +522,9 @@ class Crashed(Backfill):
     def test_by_the_instance_itself_when_redis_is_back(self):
         webhook = self.begin()
         self.redis.kill_hard()
+        self.asking.join()
+        self.assertEqual(self.answers, [503])
+        self.assertIn("goes on by itself", self.message)
         self.redis.start()
         self.end(webhook, self.daemon)
 

@@ -228,6 +228,16 @@ class Follow(Feed):
         self.add(1, first=1)
         self.assertEqual((process.wait(20), process.stderr.read()), (1, b""))
 
+    def test_nobody_reads_and_nothing_comes(self):
+        for args in (["updates", "--follow"], ["deliveries", "tail"]):
+            process = subprocess.Popen([str(PROGRAM), *args], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, env=variables(self.daemon))
+            self.addCleanup(process.stderr.close)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            process.stdout.close()
+            self.assertEqual((process.wait(20), process.stderr.read()), (1, b""))
+
 
 class Scripted(Case):
     """What answers is no engine."""
@@ -306,6 +316,20 @@ class Consumers(Feed):
         self.assertEqual(self.call(*pull, "1h"), "")
         self.assertEqual(self.error, "No events.\n")
 
+    def test_what_it_may_not_read_is_no_end(self):
+        self.daemon.put_type("order.paid", "money")
+        narrow = {"HOOKWHEEL_API_TOKEN": self.daemon.issue("default", "money")}
+        self.add(1100)
+        self.add(1, first=1100, type="order.paid")
+        result = run("consumers", "pull", "shop", "--json", daemon=self.daemon, **narrow)
+        self.assertEqual([record["id"] for record in self.records(result.stdout)], ["e_1100"])
+
+    def test_how_to_acknowledge_many_is_said_in_short(self):
+        self.add(30)
+        self.call("consumers", "pull", "shop", "--limit", "11")
+        self.assertEqual(self.error,
+                         "acknowledge: hookwheel consumers ack shop --events ID,ID,...\n")
+
     def test_where_it_begins_and_whose_it_is(self):
         self.add(3, account="acct_1")
         second = self.records(self.call("updates", "--account", "acct_1", "--json"))[1]
@@ -313,6 +337,8 @@ class Consumers(Feed):
         self.assertEqual(self.ids("consumers", "pull", "late", "--from", second["cursor"], *of),
                          ["e_2"])
         self.assertEqual(self.ids("consumers", "pull", "late"), [])  # the other account's
+        self.call("consumers", "pull", "new", *of)
+        self.assertIn("ack new --account acct_1 --events e_0,e_1,e_2\n", self.error)
         self.assertIn("late", self.call("consumers", "list", *of))
         self.assertEqual(self.ids("consumers", "pending", "late", *of), ["e_2"])
         self.assertEqual(self.json("consumers", "ack", "late", "--events", "e_2", *of),

@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import signal
 import socket
 import struct
 import threading
@@ -782,6 +783,24 @@ class Waiting(FeedCase):
         connection = self.ask_waiting()
         self.redis.add(event(id="back"))
         self.assertEqual(self.page_of(connection).ids, ["back"])
+
+    def test_redis_hangs_when_it_is_asked(self):
+        """It is said soon, whatever time there is to wait; one who has looked before waits on."""
+        before = self.ask_waiting()
+        self.redis.process.send_signal(signal.SIGSTOP)
+        try:
+            asked = self.ask_waiting()
+            began = time.monotonic()
+            answer = asked.answer()
+            self.assertLess(time.monotonic() - began, 5 if SANITIZED else 3)
+        finally:
+            self.redis.process.send_signal(signal.SIGCONT)
+        self.assertEqual((answer.status, json.loads(answer.body)["error"]["code"]),
+                         (503, "unavailable"))
+        self.daemon.wait_ready()
+        self.redis.add(event(id="after"))
+        self.assertEqual(read(self.daemon, cursor=self.cursor, wait=20).ids, ["after"])
+        self.assertIn(before.answer().status, (200, 503))
 
     def test_sigterm(self):
         connections = [self.ask_waiting_quickly() for _ in range(5)]

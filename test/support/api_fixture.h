@@ -315,6 +315,7 @@ static inline void fake_backfill(void *data, struct hw_backend_backfill *req)
     ask(f, &req->req);
     req->req.result = f->backfill_result;
     req->why = "Because.";
+    req->has_begun = f->n_backfilled > 0;
     req->oldest = f->trimmed;
     req->count = f->n_backfilled;
 }

@@ -51,7 +51,7 @@ struct node {
     struct hw_janitor *janitor;
     bool is_work_closed, is_ingest_closed, has_left, has_stopped;
 
-    int n_up, n_down, n_joined, n_back, n_fenced, n_beats, n_takeovers, n_trouble, n_refused;
+    int n_up, n_down, n_joined, n_back, n_fenced, n_beats, n_lost, n_takeovers, n_trouble, n_refused;
     enum hw_redis_trouble beat_trouble;
     struct hw_cause refused;
     struct hw_members_view view; /* of the last beat; arrays copied below */
@@ -248,6 +248,7 @@ static inline void node_on_beat(void *data, const struct hw_members_view *view)
     struct node *n = data;
 
     n->n_beats++;
+    n->n_lost += view->has_lost;
     n->view = *view;
     for (size_t i = 0; i < view->n_orphans && i < 8; i++)
         n->orphans[i] = view->orphans[i];

@@ -420,7 +420,7 @@ CASE(a_signal_ends_what_is_under_way)
     int fd = listen_somewhere(url);
 
     CHECK_INT(hw_fetch_open(&f, url, NULL, 60000, &cause), ==, HW_OK);
-    hw_fetch_watch_signals(&f);
+    hw_fetch_watch(&f);
     CHECK(hw_fetch_wait(&f, 1));
     raise(SIGINT);
     CHECK(!hw_fetch_wait(&f, 60000));

@@ -491,6 +491,41 @@ CASE(many_consumers_are_listed_by_name)
     end(&w, &n);
 }
 
+/* Does one call of the script say that there are more? */
+static long long has_more_after_one_call(struct world *w, struct node *n)
+{
+    static char script[16384];
+
+    CHECK_INT(snprintf(script, sizeof script, "return (function()\n%s\nend)()[2]",
+                       hw_script_consumers.text),
+              <, (int)sizeof script);
+    return cli_int(w, "EVAL %s 1 " T "inst " T " %s %s acct %s 20", script, n->store.instance,
+                   n->store.epoch, "");
+}
+
+CASE(much_that_is_gone_is_counted_by_pieces)
+{
+    static const char *const names[] = { "a", "b", "c" };
+    struct world w;
+    struct node n;
+
+    begin(&w, &n);
+    add_events(&w, 1, 1000);
+    for (int k = 0; k < 15; k++)
+        (void)pull_as(&n, names[k % 3], everything, 200, LONG_MS, NULL);
+    trim(&w, &n, 0);
+    CHECK_INT(has_more_after_one_call(&w, &n), ==, 1);
+    CHECK_INT(list(&n), ==, HW_CONSUMER_DONE);
+    CHECK_UINT(got.n_consumers, ==, 3);
+    for (int i = 0; i < 3; i++) {
+        CHECK_STR(got.consumers[i].name, names[i]);
+        CHECK_UINT(got.consumers[i].n_out, ==, 0);
+        CHECK_UINT(got.consumers[i].n_skipped, ==, 1000);
+    }
+    CHECK_INT(has_more_after_one_call(&w, &n), ==, 0);
+    end(&w, &n);
+}
+
 CASE(what_is_trimmed_unread_or_while_out_is_skipped)
 {
     struct world w;
@@ -523,6 +558,77 @@ CASE(what_is_trimmed_unread_or_while_out_is_skipped)
     trim(&w, &n, 0);
     CHECK_INT(ack_to(&n, id_of("1000-20")), ==, HW_CONSUMER_DONE);
     check_standing(&n, "1000-20", 0, 0, 16);
+    end(&w, &n);
+}
+
+/* ---- at random ---- */
+
+struct count {
+    int n_added, n_kept;
+    uint64_t n_acknowledged;
+};
+
+/* From 1 to max. */
+static int dice(int max)
+{
+    return 1 + (int)check_random_below((uint64_t)max);
+}
+
+static void acknowledge_some(struct node *n, struct count *c)
+{
+    int first = dice(c->n_added), last = first + dice(40) - 1;
+    char place[24];
+
+    if (dice(3) > 1) {
+        CHECK_INT(ack(n, first, last), ==, HW_CONSUMER_DONE);
+    } else {
+        snprintf(place, sizeof place, "1000-%d", first);
+        CHECK_INT(ack_to(n, id_of(place)), ==,
+                  first < c->n_added - c->n_kept ? HW_CONSUMER_EXPIRED : HW_CONSUMER_DONE);
+    }
+    c->n_acknowledged += got.n_acknowledged;
+}
+
+static void do_something(struct world *w, struct node *n, struct count *c)
+{
+    int n_new = dice(20);
+
+    switch (dice(5)) {
+    case 1:
+        add_events(w, c->n_added + 1, c->n_added + n_new);
+        c->n_added += n_new;
+        c->n_kept += n_new;
+        break;
+    case 2:
+    case 3:
+        CHECK_INT(pull(n, (size_t)dice(30), dice(2) == 1 ? 1 : LONG_MS), ==, HW_CONSUMER_DONE);
+        break;
+    case 4:
+        acknowledge_some(n, c);
+        break;
+    default:
+        c->n_kept -= dice(c->n_kept + 1) / 4;
+        trim(w, n, c->n_kept);
+    }
+}
+
+CASE(every_event_is_counted_once)
+{
+    struct count c = { .n_added = 1, .n_kept = 1 };
+    const struct hw_consumer_standing *s = &got.consumers[0];
+    struct world w;
+    struct node n;
+
+    begin(&w, &n);
+    add_events(&w, 1, 1);
+    CHECK_INT(pull(&n, 1, LONG_MS), ==, HW_CONSUMER_DONE);
+    for (int i = 0; i < 300; i++) {
+        do_something(&w, &n, &c);
+        CHECK_INT(list(&n), ==, HW_CONSUMER_DONE);
+        CHECK_UINT(s->n_behind + s->n_out + s->n_skipped + c.n_acknowledged, ==,
+                   (uint64_t)c.n_added);
+        CHECK_UINT(s->n_behind, ==, (uint64_t)c.n_added - s->position.seq);
+    }
     end(&w, &n);
 }
 

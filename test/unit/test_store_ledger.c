@@ -375,6 +375,24 @@ CASE(an_old_one_that_comes_late_leaves_the_response_of_a_newer_one)
     end(&w, &n);
 }
 
+CASE(one_of_a_backfill_leaves_the_response_of_a_newer_one)
+{
+    struct world w;
+    struct node n;
+
+    begin(&w, &n);
+    node_deliveries(&n, 7, 101, false);
+    struct hw_settle_what newer = what_of(HW_SETTLE_DELIVERED, 7, 101, 0);
+    newer.response = HW_SLICE("newer");
+    CHECK_INT(node_settle(&n, &newer), ==, HW_SETTLED);
+    struct hw_settle_what filled = what_of(HW_SETTLE_DELIVERED, 7, 1, 0);
+    filled.has_body = true;
+    filled.response = HW_SLICE("filled");
+    CHECK_INT(node_settle(&n, &filled), ==, HW_SETTLED);
+    CHECK_STR(cli_text(&w, "HGET " T "resp:7 1"), "101 newer");
+    end(&w, &n);
+}
+
 CASE(history_is_bounded)
 {
     struct world w;

@@ -285,6 +285,30 @@ CASE(dead_process_is_noticed_at_once)
     world_end(&w);
 }
 
+CASE(one_that_is_replaced_between_two_beats_is_missed)
+{
+    static const char swap[] = "redis.call('HDEL', KEYS[1], ARGV[1]) "
+                               "return redis.call('HSET', KEYS[1], ARGV[2], '1')";
+    struct world w;
+    struct node n;
+    char old[HW_INSTANCE_CHARS + 1], new[HW_INSTANCE_CHARS + 1];
+
+    world_begin(&w);
+    node_begin(&n, &w);
+    memcpy(old, n.store.instance, sizeof old);
+    memcpy(new, n.store.instance, sizeof new);
+    old[0] = old[0] == 'a' ? 'b' : 'a';
+    new[0] = new[0] == 'c' ? 'd' : 'c';
+    CHECK_INT(cli_int(&w, "HSET hw:{s0}:beat %s 1", old), ==, 1);
+    RUN_UNTIL(&w, n.view.n_live == 2);
+    CHECK_INT(n.n_lost, ==, 0);
+    CHECK_INT(cli_int(&w, "EVAL %s 1 hw:{s0}:beat %s %s", swap, old, new), ==, 1);
+    RUN_UNTIL(&w, n.n_lost == 1);
+    CHECK_INT(n.view.n_live, ==, 2);
+    node_end(&n);
+    world_end(&w);
+}
+
 CASE(leaves_without_redis)
 {
     struct world w;

@@ -1,5 +1,7 @@
 -- consuming: what the scripts about named consumers begin with; no script by itself.
 --
+-- Behind place.lua.
+--
 -- A consumer is a place in its account's feed, and what it has out: handed out at or before that
 -- place and not acknowledged.
 --   <tag>cons:<account>        set of names
@@ -25,12 +27,6 @@ local feed, names = tag .. 'led:' .. account, tag .. 'cons:' .. account
 -- One call reads about so many bytes, and looks at so many events of the feed.
 local BYTES, LOOKS = 2097152, 1000
 local FIRST_STEP, LAST_STEP = 8, 128 -- events of one read
-
--- Both halves of an id have up to 64 bits, more than a number holds here.
-local function padded(id)
-    local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-    return string.rep('0', 20 - #ms) .. ms .. '-' .. string.rep('0', 20 - #seq) .. seq
-end
 
 local function entry_of(member)
     return string.sub(member, 1, 41)
@@ -63,22 +59,10 @@ local function newest()
     return entry and padded(entry[1]) or ''
 end
 
-local function last_generated()
-    if redis.call('EXISTS', feed) == 0 then
-        return '0-0'
-    end
-    local info = redis.call('XINFO', 'STREAM', feed)
-    for i = 1, #info, 2 do
-        if info[i] == 'last-generated-id' then
-            return info[i + 1]
-        end
-    end
-end
-
 -- Are events behind it gone, or was it never of this feed?
 local function is_expired(place)
     return padded(place) < trimmed or
-        (padded(place) > newest() and padded(place) > padded(last_generated()))
+        (padded(place) > newest() and is_behind(place, last_generated(feed)))
 end
 
 -- Calls each(id, record) for the entries behind a place until it says false, by pieces that fit

@@ -1,5 +1,7 @@
 -- feed: the events of an account behind a place, in the order of their acceptance.
 --
+-- Behind place.lua.
+--
 -- KEYS  <tag>inst
 -- ARGV  tag, id, epoch, account, the place (an entry's id) or '' for the oldest that is kept,
 --       at most so many events, so many bytes, '1' for their heads only
@@ -14,29 +16,6 @@ end
 local feed, from = tag .. 'led:' .. ARGV[4], ARGV[5]
 local limit, max_bytes, is_heads = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
 local FIRST_STEP, GROWTH = 4, 4
-
--- Both halves of an id have up to 64 bits, more than a number holds here.
-local function is_half_behind(a, b)
-    return #a > #b or (#a == #b and a > b)
-end
-
-local function is_behind(a, b)
-    local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
-    local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
-    return is_half_behind(a_ms, b_ms) or (a_ms == b_ms and is_half_behind(a_seq, b_seq))
-end
-
-local function last_generated()
-    if redis.call('EXISTS', feed) == 0 then
-        return '0-0'
-    end
-    local info = redis.call('XINFO', 'STREAM', feed)
-    for i = 1, #info, 2 do
-        if info[i] == 'last-generated-id' then
-            return info[i + 1]
-        end
-    end
-end
 
 local function head(record)
     local data = string.find(record, ',"data":', 1, true)
@@ -75,7 +54,7 @@ repeat
     step = math.max(1, math.min(step * GROWTH, fitting))
 until has_more or #entries < count
 
-if not is_of_feed and is_behind(from, last_generated()) then
+if not is_of_feed and is_behind(from, last_generated(feed)) then
     return { 'EXPIRED', trimmed }
 end
 reply[2] = has_more and 1 or 0

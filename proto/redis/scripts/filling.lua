@@ -1,5 +1,7 @@
 -- filling: what the scripts that may begin a backfill begin with; no script by itself.
 --
+-- Behind place.lua.
+--
 -- A backfill is a job: what is kept of an account's feed between two places is to be queued to
 -- one of its webhooks.  fill.lua does it piece by piece, in no hurry; where it ends is settled
 -- when it begins.
@@ -13,26 +15,6 @@ local tag, me, epoch = ARGV[1], ARGV[2], ARGV[3]
 local known = redis.call('HGET', KEYS[1], me)
 if not known or tonumber(known) > tonumber(epoch) then
     return redis.error_reply('FENCED this instance was taken over')
-end
-
--- Halves of an id are far below 2^53, but for the place that no feed has, which is above them all.
-local function is_behind(a, b)
-    local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
-    local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
-    a_ms, b_ms = tonumber(a_ms), tonumber(b_ms)
-    return a_ms > b_ms or (a_ms == b_ms and tonumber(a_seq) > tonumber(b_seq))
-end
-
-local function last_generated(feed)
-    if redis.call('EXISTS', feed) == 0 then
-        return '0-0'
-    end
-    local info = redis.call('XINFO', 'STREAM', feed)
-    for i = 1, #info, 2 do
-        if info[i] == 'last-generated-id' then
-            return info[i + 1]
-        end
-    end
 end
 
 -- From 'start' or the place behind an entry of that id, up to and with `till` ('': all there is

@@ -1,6 +1,8 @@
 -- settle: what came of deliveries that are ours.  Each is looked up first: one that is not
 -- ours any more, or was attempted since, is left alone, so a script sent twice does no harm.
 --
+-- Behind place.lua.
+--
 -- KEYS  <tag>inst, the ingress stream
 -- ARGV  tag, id, epoch, history max, dead letter max, disable after, engine key,
 --       number of holds, (w, until ms) each,
@@ -81,19 +83,6 @@ local function add(list, a, b)
     end
 end
 
--- The end of a feed, where its newest events may have been trimmed too.
-local function last_generated(feed)
-    if redis.call('EXISTS', feed) == 0 then
-        return '0-0'
-    end
-    local info = redis.call('XINFO', 'STREAM', feed)
-    for i = 1, #info, 2 do
-        if info[i] == 'last-generated-id' then
-            return info[i + 1]
-        end
-    end
-end
-
 local function disable(w, account, notice, reason, now)
     redis.call('HSET', tag .. 'wh:' .. w, 'st', 'disabled', 'da', now, 'dr', reason,
         'dc', last_generated(tag .. 'led:' .. account))
@@ -134,7 +123,7 @@ local function reset_failures(g)
 end
 
 -- Each of the hundred slots is for the newest that falls into it.  One that comes late (a
--- retry, a redelivery) may find a newer one there.
+-- retry, a redelivery, one of a backfill) may find a newer one there.
 local function keep_response(g, number, response, is_late)
     local slot = string.format('%.0f', tonumber(number) % 100)
     local kept = g.responses[slot] or is_late and redis.call('HGET', tag .. 'resp:' .. g.w, slot)
@@ -156,7 +145,7 @@ local function delivered(g, from, number, flags)
         add(g.closed, number)
     end
     if ARGV[from + 7] ~= '' then
-        keep_response(g, number, ARGV[from + 7], string.find(flags, 'p', 1, true))
+        keep_response(g, number, ARGV[from + 7], string.find(flags, '[pb]'))
     end
     if string.find(flags, 'b', 1, true) then
         add(bodies, tag .. 'body:' .. w .. ':' .. number)
