@@ -1,12 +1,17 @@
 #include "store/batch.h"
 
 #include "hookwheel/alloc.h"
-#include "redis/command.h"
+
+enum {
+    BYTES_MAX = 512 * 1024 * 1024, /* the largest value that Redis takes */
+    CUT_BYTES = 32 * 1024 * 1024,
+    KEEP_BYTES = 4 * 1024 * 1024
+};
 
 void hw_batch_init(struct hw_batch *b)
 {
     memset(b, 0, sizeof *b);
-    hw_buf_init(&b->bytes, HW_COMMAND_MAX);
+    hw_buf_init(&b->bytes, BYTES_MAX);
 }
 
 void hw_batch_close(struct hw_batch *b)
@@ -17,19 +22,28 @@ void hw_batch_close(struct hw_batch *b)
     hw_batch_init(b);
 }
 
-/* What the entries need, all together. */
-static size_t measure(const struct hw_reply *entries, size_t *n_fields)
+static size_t bytes_of(const struct hw_reply *fields)
 {
-    size_t bytes = 0;
+    size_t n_bytes = 0;
 
-    *n_fields = 0;
+    for (size_t k = 0; k < fields->n_items; k++)
+        n_bytes += fields->items[k].text.len;
+    return n_bytes;
+}
+
+/* How many of the entries are kept, and what they need, all together. */
+static size_t measure(const struct hw_reply *entries, size_t *n_fields, size_t *n_bytes)
+{
+    *n_fields = *n_bytes = 0;
     for (size_t i = 0; i < entries->n_items; i++) {
         const struct hw_reply *fields = hw_reply_item(&entries->items[i], 1);
+        size_t more = bytes_of(fields);
+        if (*n_bytes > 0 && more > 0 && *n_bytes + more > CUT_BYTES)
+            return i;
         *n_fields += fields->n_items / 2;
-        for (size_t k = 0; k < fields->n_items; k++)
-            bytes += fields->items[k].text.len;
+        *n_bytes += more;
     }
-    return bytes;
+    return entries->n_items;
 }
 
 static bool reserve(struct hw_batch *b, size_t n_entries, size_t n_fields, size_t n_bytes)
@@ -37,6 +51,10 @@ static bool reserve(struct hw_batch *b, size_t n_entries, size_t n_fields, size_
     void *p;
 
     hw_buf_reset(&b->bytes);
+    if (b->bytes.cap > KEEP_BYTES) {
+        hw_buf_close(&b->bytes);
+        hw_buf_init(&b->bytes, BYTES_MAX);
+    }
     if (hw_buf_reserve(&b->bytes, n_bytes + 1) != HW_OK)
         return false;
     if (n_entries > b->entries_cap) {
@@ -84,13 +102,13 @@ static void copy_fields(struct hw_batch *b, struct hw_ingest_entry *e,
 enum hw_status hw_batch_keep(struct hw_batch *b, const struct hw_reply *entries,
                              const char *engine_key)
 {
-    size_t n_fields, at = 0;
+    size_t n_fields, at = 0, n_kept = measure(entries, &n_fields, &b->n_bytes);
 
     b->n_entries = 0;
-    b->n_bytes = measure(entries, &n_fields);
-    if (!reserve(b, entries->n_items, n_fields, b->n_bytes))
+    b->is_cut = n_kept < entries->n_items;
+    if (!reserve(b, n_kept, n_fields, b->n_bytes))
         return HW_ENOMEM;
-    for (size_t i = 0; i < entries->n_items; i++) {
+    for (size_t i = 0; i < n_kept; i++) {
         struct hw_ingest_entry *e = &b->entries[b->n_entries];
         const struct hw_reply *fields = hw_reply_item(&entries->items[i], 1);
         if (fields->n_items < 2 ||

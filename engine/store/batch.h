@@ -1,8 +1,12 @@
 /*
  * batch - entries of the ingress stream, copied out of the reply they came in.
  *
- * Memory    three blocks that grow and are used again; everything an entry points to is in them
- *           and stays put until the next keep.
+ * Of entries that are large together only the first are kept, at least one: the others are pending
+ * in Redis and come again.
+ *
+ * Memory    three blocks that grow and are used again, up to 4 MiB of bytes between batches;
+ *           everything an entry points to is in them and stays put until the next keep.  A batch
+ *           is bounded by 32 MiB of bytes and one entry.
  */
 #ifndef HW_STORE_BATCH_H
 #define HW_STORE_BATCH_H
@@ -20,6 +24,7 @@ struct hw_ingest_entry {
 struct hw_batch {
     struct hw_ingest_entry *entries; /* owned */
     size_t n_entries, entries_cap;
+    bool is_cut; /* some at the end were left out */
     size_t n_bytes;                /* of all names and values */
     struct hw_entry_field *fields; /* owned */
     size_t fields_cap;

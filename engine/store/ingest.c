@@ -19,7 +19,7 @@
 #include "store/recovery.h"
 
 enum {
-    COUNT_MIN = 16,
+    COUNT_FIRST = 16, /* nothing is known of their size yet */
     COUNT_MAX = 128, /* more buys nothing, and a batch must fit into the queues behind */
     READ_BYTES = 1024 * 1024, /* wanted of one read */
     RETRY_MS = 500
@@ -77,6 +77,15 @@ static void try_later(struct hw_ingest *g)
 
 /* ---- what a read brought ---- */
 
+/* Down at once, up by and by: among small entries there may be some that are so large that many of
+ * them are more than one answer can be. */
+static void choose_count(struct hw_ingest *g, size_t fitting)
+{
+    size_t most = 4 * g->count < COUNT_MAX ? 4 * g->count : COUNT_MAX;
+
+    g->count = fitting < 1 ? 1 : fitting > most ? most : fitting;
+}
+
 /* reply: {{stream, {{id, {name, value ...}} ...}}} */
 static bool keep_batch(struct hw_ingest *g, const struct hw_reply *reply)
 {
@@ -88,12 +97,10 @@ static bool keep_batch(struct hw_ingest *g, const struct hw_reply *reply)
         if (hw_reply_item(&entries->items[i], 1)->n_items < 2)
             hw_recovery_add_deleted(&g->recovery, hw_reply_item(&entries->items[i], 0)->text);
     g->batch = (struct hw_ingest_batch){ g->kept.entries, g->kept.n_entries, false };
+    if (g->kept.is_cut)
+        g->recovery.wants_own = true;
     if (g->kept.n_entries > 0)
-        g->count = READ_BYTES / (g->kept.n_bytes / g->kept.n_entries + 1);
-    if (g->count < COUNT_MIN)
-        g->count = COUNT_MIN;
-    if (g->count > COUNT_MAX)
-        g->count = COUNT_MAX;
+        choose_count(g, READ_BYTES / (g->kept.n_bytes / g->kept.n_entries + 1));
     return true;
 }
 
@@ -209,6 +216,7 @@ static void on_down(struct hw_reader *reader, const struct hw_cause *cause)
 {
     struct hw_ingest *g = HW_CONTAINER_OF(reader, struct hw_ingest, reader);
 
+    g->count = 1; /* what was asked for may have been too large to come */
     told_of(g, HW_REDIS_GONE, cause);
     step(g); /* stopping does not wait for it */
 }
@@ -411,7 +419,7 @@ enum hw_status hw_ingest_open(struct hw_ingest **out, const struct hw_ingest_opt
         return hw_cause_set(cause, HW_ENOMEM, HW_ORIGIN_US, 0, "ingest");
     g->options = *options;
     g->store = options->store;
-    g->count = COUNT_MIN;
+    g->count = COUNT_FIRST;
     hw_closing_init(&g->closing);
     hw_batch_init(&g->kept);
     hw_wheel_entry_init(&g->retry, on_retry);

@@ -87,6 +87,28 @@ CASE(large_entries_make_small_batches)
     end(&w, &n);
 }
 
+/* So large that what is read at first cannot be answered at all, and later not be kept at once:
+ * the small ones behind them come all the same, and in order. */
+CASE(huge_entries_do_not_stop_it)
+{
+    enum { BYTES = 17 * 1024 * 1024, HUGE = 16, SMALL = 100 };
+    char *payload = hw_malloc(BYTES);
+    struct world w;
+    struct node n;
+
+    CHECK_NOT_NULL(payload);
+    memset(payload, 'x', BYTES);
+    begin(&w, &n);
+    for (int i = 0; i < HUGE; i++)
+        (void)cli_text(&w, "XADD hw:events * type a payload %b", payload, (size_t)BYTES);
+    add(&w, SMALL);
+    node_open_ingest(&n);
+    RUN_UNTIL_MS(&w, n.n_entries == HUGE + SMALL, 60000);
+    RUN_UNTIL(&w, cli_int(&w, "XLEN hw:events") == 0);
+    hw_free(payload);
+    end(&w, &n);
+}
+
 CASE(stops_at_once_while_it_blocks)
 {
     struct world w;
