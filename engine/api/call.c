@@ -14,7 +14,6 @@
 
 #include <stdio.h>
 
-#include "api/follow.h"
 #include "api/paging.h"
 #include "api/session.h"
 #include "api/shared.h"
@@ -191,7 +190,8 @@ void hw_call_drop(struct hw_call *call)
 {
     struct hw_api *api = call->api;
 
-    hw_follower_free(call->follower);
+    if (call->on_drop != NULL)
+        call->on_drop(call);
     hw_once_end(&call->once);
     hw_caller_close(&call->caller);
     hw_target_close(&call->target);
@@ -262,6 +262,7 @@ void hw_call_run(struct hw_call *call)
 {
     const struct hw_route *route = call->match.route;
 
+    call->feed_epoch = hw_call_epoch(call);
     if (call->problem.code == HW_PROBLEM_NONE && route != NULL)
         look_again(call);
     if (call->problem.code != HW_PROBLEM_NONE)
@@ -441,6 +442,11 @@ void hw_call_refuse_expired(struct hw_call *call, struct hw_stream_id oldest)
 {
     struct hw_problem p;
 
+    /* The cursor was read as one of another life of Redis than this is. */
+    if (call->feed_epoch != hw_call_epoch(call)) {
+        hw_call_refuse_result(call, HW_BACKEND_UNAVAILABLE, "feed");
+        return;
+    }
     hw_call_set_expired(call, oldest, &p);
     hw_call_refuse(call, &p);
 }

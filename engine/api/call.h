@@ -23,7 +23,6 @@
 
 struct hw_api;
 struct hw_call;
-struct hw_follower;
 struct hw_session;
 
 /* What a call that waits for long, or answers in pieces, hears of its session.  One that is told
@@ -56,6 +55,7 @@ struct hw_call {
     struct hw_slice body;          /* until the handler returns */
     struct hw_slice once_header;   /* Idempotency-Key, the first; until the handler begins */
     unsigned n_once_headers;       /* how often it was given */
+    uint32_t feed_epoch;           /* as of when its handler began */
     struct hw_once once;           /* for the routes that keep their answers */
     struct hw_webhook *webhook;    /* owned reference: what is being created */
     struct hw_token *token;        /* owned reference: what is being issued */
@@ -65,7 +65,8 @@ struct hw_call {
     struct hw_updates_filter filter;  /* for questions to a feed; its texts are the target's */
     const char **names;            /* owned, one block: for hw_updates_readable */
     const struct hw_call_watch *watch; /* static; NULL: nothing to be told */
-    struct hw_follower *follower;  /* owned: the rest of a stream of events */
+    void *kept;                    /* what a handler keeps with it ... */
+    void (*on_drop)(struct hw_call *call); /* ... and what frees that; NULL: nothing is kept */
     json_t *answer;                /* owned: an answer put together before it may be given */
     json_t *body_json; /* owned: what a handler keeps of the body beyond its return */
     union {

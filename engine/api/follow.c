@@ -36,7 +36,7 @@ enum {
 /* How long to wait before coming back; and a sign that the stream is open. */
 #define OPENING "retry: 3000\n\n: heartbeat\n\n"
 
-struct hw_follower {
+struct follower {
     struct hw_call *call;
     struct hw_backend_from from; /* everything up to here is written, or was not wanted */
     struct hw_stream_id told;    /* the id that the client has */
@@ -45,14 +45,15 @@ struct hw_follower {
     bool is_asking;              /* the backend has the question */
 };
 
-static void ask(struct hw_follower *f);
+static void ask(struct follower *f);
 
 /* --- the end ---------------------------------------------------------------------------- */
 
-void hw_follower_free(struct hw_follower *f)
+/* With its call. */
+static void follower_free(struct hw_call *call)
 {
-    if (f == NULL)
-        return;
+    struct follower *f = call->kept;
+
     hw_loop_cancel(f->call->api->loop, &f->beat);
     hw_loop_cancel(f->call->api->loop, &f->again);
     hw_free(f);
@@ -61,7 +62,7 @@ void hw_follower_free(struct hw_follower *f)
 /* Without a session: the call ends now, or when the backend lets go of it. */
 static void on_gone(struct hw_call *call)
 {
-    struct hw_follower *f = call->follower;
+    struct follower *f = call->kept;
     const struct hw_backend *backend = call->api->options.backend;
 
     if (!f->is_asking) {
@@ -146,7 +147,7 @@ static size_t write_piece(struct hw_buf *out, uint32_t epoch,
 
 /* What was found, piece by piece, while the client takes it; the rest is found again later.
  * false: no session any more. */
-static bool send_found(struct hw_follower *f, struct hw_buf *text)
+static bool send_found(struct follower *f, struct hw_buf *text)
 {
     struct hw_call *call = f->call;
     const struct hw_backend_updates *found = &call->ask.updates;
@@ -167,12 +168,12 @@ static bool send_found(struct hw_follower *f, struct hw_buf *text)
     return true;
 }
 
-static void ask_in_a_while(struct hw_follower *f)
+static void ask_in_a_while(struct follower *f)
 {
     hw_loop_arm(f->call->api->loop, &f->again, AGAIN_MS);
 }
 
-static void take_found(struct hw_follower *f)
+static void take_found(struct follower *f)
 {
     struct hw_call *call = f->call;
     struct hw_buf text;
@@ -193,7 +194,7 @@ static void take_found(struct hw_follower *f)
 static void on_found(struct hw_backend_req *req)
 {
     struct hw_call *call = hw_call_of(req);
-    struct hw_follower *f = call->follower;
+    struct follower *f = call->kept;
     struct hw_problem p;
 
     f->is_asking = false;
@@ -217,7 +218,7 @@ static void on_found(struct hw_backend_req *req)
 }
 
 /* Of another life of Redis than the place is: it is in no feed then. */
-static void look_at_epoch(struct hw_follower *f)
+static void look_at_epoch(struct follower *f)
 {
     uint32_t epoch = hw_call_epoch(f->call);
 
@@ -226,7 +227,7 @@ static void look_at_epoch(struct hw_follower *f)
     f->call->filter.epoch = epoch;
 }
 
-static void ask(struct hw_follower *f)
+static void ask(struct follower *f)
 {
     struct hw_call *call = f->call;
     const struct hw_backend *backend = call->api->options.backend;
@@ -245,12 +246,12 @@ static void ask(struct hw_follower *f)
 
 static void on_again(struct hw_wheel_entry *e)
 {
-    ask(HW_CONTAINER_OF(e, struct hw_follower, again));
+    ask(HW_CONTAINER_OF(e, struct follower, again));
 }
 
 static void on_drained(struct hw_call *call)
 {
-    struct hw_follower *f = call->follower;
+    struct follower *f = call->kept;
 
     if (!f->is_asking && !hw_wheel_is_armed(&f->again))
         ask(f);
@@ -258,7 +259,7 @@ static void on_drained(struct hw_call *call)
 
 /* --- heartbeats --------------------------------------------------------------------------- */
 
-static void arm_beat(struct hw_follower *f)
+static void arm_beat(struct follower *f)
 {
     struct hw_api *api = f->call->api;
 
@@ -266,7 +267,7 @@ static void arm_beat(struct hw_follower *f)
 }
 
 /* Further on than the id that the client has?  What was found on the way is written. */
-static bool has_moved(const struct hw_follower *f)
+static bool has_moved(const struct follower *f)
 {
     const struct hw_call *call = f->call;
 
@@ -275,7 +276,7 @@ static bool has_moved(const struct hw_follower *f)
 }
 
 /* false: no session any more. */
-static bool send_beat(struct hw_follower *f)
+static bool send_beat(struct follower *f)
 {
     char text[HW_CURSOR_MAX + 32] = ": heartbeat\n\n", cursor[HW_CURSOR_MAX];
 
@@ -290,7 +291,7 @@ static bool send_beat(struct hw_follower *f)
 /* A client that has not taken all there is gets no more of these either. */
 static void on_beat(struct hw_wheel_entry *e)
 {
-    struct hw_follower *f = HW_CONTAINER_OF(e, struct hw_follower, beat);
+    struct follower *f = HW_CONTAINER_OF(e, struct follower, beat);
     struct hw_call *call = f->call;
 
     if (!may_go_on(call))
@@ -302,9 +303,9 @@ static void on_beat(struct hw_wheel_entry *e)
 
 /* --- the beginning ------------------------------------------------------------------------ */
 
-static struct hw_follower *follower_new(struct hw_call *call)
+static struct follower *follower_new(struct hw_call *call)
 {
-    struct hw_follower *f = hw_calloc(1, sizeof *f);
+    struct follower *f = hw_calloc(1, sizeof *f);
 
     if (f == NULL)
         return NULL;
@@ -322,12 +323,14 @@ static void begin(struct hw_call *call)
     static const struct hw_call_watch watch = { .on_gone = on_gone,
                                                 .on_closing = end,
                                                 .on_drained = on_drained };
-    struct hw_follower *f = call->follower = follower_new(call);
+    struct follower *f = follower_new(call);
 
     if (f == NULL) {
         hw_call_json(call, 200, NULL);
         return;
     }
+    call->kept = f;
+    call->on_drop = follower_free;
     if (!hw_call_open(call, &watch, "text/event-stream", "x-accel-buffering: no\r\n"))
         return;
     arm_beat(f);

@@ -12,7 +12,4 @@
 
 void hw_follow_feed(struct hw_call *call);
 
-/* With its call; NULL is fine. */
-void hw_follower_free(struct hw_follower *follower);
-
 #endif
