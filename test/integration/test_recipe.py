@@ -184,10 +184,20 @@ class Recipe(Case):
         self.ids += ["e_{}".format(i) for i in range(first, first + n)]
 
     def wait_handled(self, ids=None):
+        """And its cursor kept: killed now, it handles none of them again."""
         wanted = set(self.ids if ids is None else ids)
-        self.wait_until(lambda: wanted <= set(self.agent.handled()), DEADLINE_S,
-                        lambda: "{} is handled; it was {}; it said {}".format(
+        self.wait_until(lambda: wanted <= set(self.agent.handled()) and self.is_past_the_last(),
+                        DEADLINE_S, lambda: "{} is handled; it was {}; it said {}".format(
                             wanted, self.agent.runs, self.agent.said))
+
+    def is_past_the_last(self):
+        try:
+            with open(self.path("agent.cursor"), encoding="ascii") as file:
+                cursor = file.read()
+        except FileNotFoundError:
+            return False
+        reply = self.daemon.call("GET", "/v1/updates?cursor=" + cursor)
+        return reply.status == 200 and not reply.json()["data"]
 
 
 class Loop:

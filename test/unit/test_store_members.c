@@ -184,12 +184,10 @@ CASE(feeds_have_an_epoch)
     CHECK_INT(b.store.feed_epoch, ==, epoch);
     /* Another life of an instance is none of the feeds. */
     CHECK_INT(cli_int(&w, "HDEL hw:{s0}:inst %s", b.store.instance), ==, 1);
-    RUN_UNTIL(&w, b.n_joined == 2);
+    RUN_UNTIL(&w, b.n_joined >= 2);
     CHECK_INT(b.store.feed_epoch, ==, epoch);
     (void)cli_text(&w, "FLUSHALL");
-    RUN_UNTIL(&w, a.n_joined == 2 && b.n_joined == 3);
-    CHECK(a.store.feed_epoch != epoch);
-    CHECK_INT(b.store.feed_epoch, ==, a.store.feed_epoch);
+    RUN_UNTIL(&w, a.store.feed_epoch != epoch && b.store.feed_epoch == a.store.feed_epoch);
     CHECK_INT(cli_int(&w, "HGET hw:{s0}:seq _e"), ==, a.store.feed_epoch);
     node_end(&a);
     node_end(&b);
