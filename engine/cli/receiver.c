@@ -7,7 +7,7 @@
 enum {
     BODY_MAX = 64 * 1024 * 1024,
     PENDING_MAX = 1024 * 1024, /* read behind a request whose answer is delayed */
-    ANSWER_MAX = 16 * 1024,
+    ANSWER_MAX = 4 * 1024 * 1024,
     BACKLOG = 1024,
     GRACE_MS = 1000
 };
@@ -20,8 +20,10 @@ struct conn {
     struct hw_buf pending;       /* read, not fed yet */
     struct hw_wheel_entry delay; /* armed: an answer waits */
     int status;                  /* of the answer that waits */
+    void *ticket;                /* of the request under way; NULL: nobody asks */
     bool said_continue;
-    bool is_over; /* the last answer was written: close when it has left */
+    bool is_hanging; /* has a request that is never answered */
+    bool is_over;    /* the last answer was written: close when it has left */
     bool is_closing;
 };
 
@@ -35,12 +37,23 @@ static void on_conn_closed(struct hw_stream *s)
     struct hw_receiver *r = c->receiver;
 
     hw_list_unlink(&c->link);
+    r->n_conns--;
     hw_inbound_close(&c->request);
     hw_buf_close(&c->pending);
     hw_free(c);
     if (r->is_closing && hw_list_is_empty(&r->conns) && hw_wheel_is_armed(&r->grace))
         hw_loop_arm(r->loop, &r->grace, 0); /* nobody left to wait for */
     hw_closing_release(&r->closing);
+}
+
+/* Its request is over, one way or the other. */
+static void conn_done(struct conn *c)
+{
+    void *ticket = c->ticket;
+
+    c->ticket = NULL;
+    if (ticket != NULL)
+        c->receiver->done_cb(c->receiver->data, ticket);
 }
 
 static void conn_close(struct conn *c)
@@ -50,16 +63,19 @@ static void conn_close(struct conn *c)
     c->is_closing = true;
     hw_loop_cancel(c->receiver->loop, &c->delay);
     hw_stream_close(&c->stream, on_conn_closed);
+    conn_done(c);
 }
 
 /* ------------------------------------------------------------------ answers */
 
-static void conn_write(struct conn *c, int status, bool is_last)
+static void conn_write(struct conn *c, int status, struct hw_slice json, bool is_last)
 {
     struct hw_receiver *r = c->receiver;
-    struct hw_answer answer = { .status = status, .close = is_last };
+    struct hw_answer answer = { .status = status, .body = json, .close = is_last };
     struct hw_slice piece;
 
+    if (json.len > 0)
+        answer.content_type = HW_SLICE("application/json");
     if (status == 405)
         answer.fields = HW_SLICE("allow: POST\r\n");
     hw_buf_reset(&r->out);
@@ -75,13 +91,21 @@ static void conn_write(struct conn *c, int status, bool is_last)
 }
 
 /* The request is answered; on to the next. */
-static void conn_answer(struct conn *c, int status)
+static void conn_answer(struct conn *c, int status, struct hw_slice json)
 {
     bool is_last = !c->request.keep_alive || c->receiver->is_closing;
 
     hw_inbound_next(&c->request);
     c->said_continue = false;
-    conn_write(c, status, is_last);
+    conn_write(c, status, json, is_last);
+    conn_done(c);
+}
+
+/* Of what the request needed no more than its connection is kept: there may be thousands. */
+static void conn_hang(struct conn *c)
+{
+    c->is_hanging = true;
+    hw_inbound_close(&c->request);
 }
 
 static void on_delay(struct hw_wheel_entry *e)
@@ -90,7 +114,7 @@ static void on_delay(struct hw_wheel_entry *e)
     struct hw_buf pending = c->pending;
 
     hw_buf_init(&c->pending, PENDING_MAX);
-    conn_answer(c, c->status);
+    conn_answer(c, c->status, hw_slice(NULL, 0));
     if (!c->is_closing) {
         hw_stream_read_start(&c->stream);
         conn_feed(c, hw_buf_slice(&pending));
@@ -103,8 +127,13 @@ static void conn_ask(struct conn *c)
     struct hw_receiver *r = c->receiver;
     struct hw_receiver_answer answer = r->cb(r->data, &c->request);
 
+    c->ticket = r->done_cb ? answer.ticket : NULL;
     if (answer.delay_ms == 0) {
-        conn_answer(c, answer.status);
+        conn_answer(c, answer.status, answer.json);
+        return;
+    }
+    if (answer.delay_ms == HW_RECEIVER_NEVER) {
+        conn_hang(c);
         return;
     }
     c->status = answer.status;
@@ -116,7 +145,8 @@ static void conn_ask(struct conn *c)
 
 static void conn_refuse(struct conn *c, enum hw_status status)
 {
-    conn_write(c, status == HW_ETOOBIG ? (c->request.too_large_body ? 413 : 431) : 400, true);
+    conn_write(c, status == HW_ETOOBIG ? (c->request.too_large_body ? 413 : 431) : 400,
+               hw_slice(NULL, 0), true);
     /* What is unsent goes out, but nothing more is heard. */
     if (!c->is_closing)
         hw_stream_read_stop(&c->stream);
@@ -135,7 +165,7 @@ static void conn_continue(struct conn *c)
 
 static void conn_feed(struct conn *c, struct hw_slice data)
 {
-    while (data.len > 0 && !c->is_closing && !c->is_over) {
+    while (data.len > 0 && !c->is_closing && !c->is_over && !c->is_hanging) {
         size_t n_used = 0;
         enum hw_status status;
 
@@ -179,7 +209,10 @@ static void on_drain(struct hw_stream *s)
 
 static void on_secure(struct hw_stream *s)
 {
-    (void)s;
+    struct hw_receiver *r = HW_CONTAINER_OF(s, struct conn, stream)->receiver;
+
+    if (r->secure_cb != NULL)
+        r->secure_cb(r->data, hw_tls_is_resumed(hw_stream_tls(s)));
 }
 
 static const struct hw_stream_events events = {
@@ -219,6 +252,7 @@ static void on_connection(uv_stream_t *server, int status)
     hw_buf_init(&c->pending, PENDING_MAX);
     hw_wheel_entry_init(&c->delay, on_delay);
     hw_list_push_back(&r->conns, &c->link);
+    r->n_conns++;
     hw_closing_hold(&r->closing);
     if (conn_start(c, server) != HW_OK)
         conn_close(c);

@@ -1,11 +1,12 @@
 /*
- * receiver - a small HTTP server for development: each complete request is handed to one
- * callback, which says what to answer.
+ * receiver - a small HTTP server for development and measuring: each complete request is
+ * handed to one callback, which says what to answer.
  *
  *   accept -> [TLS] -> request -> callback -> [delay] -> answer -> next request
  *
  * Requests of one connection are answered one after another, in order; while an answer is
- * delayed nothing more is read from that connection.
+ * delayed nothing more is read from that connection.  One that is never answered is still
+ * read, so that its end is noticed; what comes on it is dropped.
  *
  * Memory    connections are owned here; the struct is the caller's and must stay put.
  * Lifetime  open; close once, its callback comes later.
@@ -18,11 +19,15 @@
 #include "http/inbound.h"
 #include "loop/stream.h"
 
+#define HW_RECEIVER_NEVER UINT64_MAX
+
 struct hw_receiver;
 
 struct hw_receiver_answer {
     int status;
-    uint64_t delay_ms;
+    uint64_t delay_ms;    /* HW_RECEIVER_NEVER: the client may wait */
+    struct hw_slice json; /* body, with no delay only; borrowed until the next request */
+    void *ticket;         /* not NULL: handed to done_cb when this request is over */
 };
 
 /* The request is borrowed for the call. */
@@ -36,13 +41,18 @@ struct hw_receiver {
     size_t n_servers;
     unsigned port;                /* really bound */
     struct hw_list conns;
+    size_t n_conns;
     struct hw_buf out;            /* an answer being written */
     struct hw_wheel_entry grace;  /* while closing: how long unsent answers may take */
     struct hw_closing closing;
     bool is_closing;
     hw_receiver_cb cb;
     hw_receiver_closed_cb closed_cb;
-    void *data; /* borrowed; handed to both callbacks */
+    void *data; /* borrowed; handed to every callback */
+
+    /* Optional, to be set after open. */
+    void (*secure_cb)(void *data, bool is_resumed); /* a TLS handshake has succeeded */
+    void (*done_cb)(void *data, void *ticket);      /* answered, or its connection is gone */
 };
 
 /* `host` NULL: 127.0.0.1 and, where the system has it, ::1 with the same port.  Port 0: any

@@ -29,18 +29,20 @@ struct hw_tls {
     mbedtls_ssl_context ssl;
     struct hw_buf inbox;
     struct hw_buf outbox;
-    struct hw_tls_ticket *ticket; /* owned; newest of TLS 1.3 that was not taken */
-    hw_unix_ms chain_until;       /* first end of validity in the peer's chain */
-    hw_unix_ms ticket_until;      /* of the ticket that was offered; 0: none was */
-    unsigned char address[16];    /* the name as an IP address ... */
-    size_t address_bytes;         /* ... 4 or 16; 0: the name is a DNS name */
-    char name[128];               /* for messages; may be cut */
-    uint32_t flaws;               /* MBEDTLS_X509_BADCERT_* that the verifier found */
+    const struct hw_identity *identity; /* borrowed; a server's */
+    struct hw_tls_ticket *ticket;       /* owned; newest of TLS 1.3 that was not taken */
+    hw_unix_ms chain_until;             /* first end of validity in the peer's chain */
+    hw_unix_ms ticket_until;            /* of the ticket that was offered; 0: none was */
+    unsigned char address[16];          /* the name as an IP address ... */
+    size_t address_bytes;               /* ... 4 or 16; 0: the name is a DNS name */
+    char name[128];                     /* for messages; may be cut */
+    uint32_t flaws;                     /* MBEDTLS_X509_BADCERT_* that the verifier found */
     bool is_client;
-    bool is_verified; /* a certificate was looked at: not resumed */
-    bool has_ended;   /* the transport */
-    bool is_done;     /* the handshake */
-    bool is_closed;   /* the peer said so */
+    bool is_verified;    /* a certificate was looked at: not resumed */
+    bool is_ticket_good; /* a server's client came with one */
+    bool has_ended;      /* the transport */
+    bool is_done;        /* the handshake */
+    bool is_closed;      /* the peer said so */
     bool is_broken;
 };
 
@@ -322,9 +324,11 @@ enum hw_status hw_tls_open_server(struct hw_tls **out, struct hw_identity *ident
 {
     enum hw_status status = tls_open(out, hw_identity_config(identity), cause);
 
-    if (status == HW_OK)
-        snprintf((*out)->name, sizeof(*out)->name, "client");
-    return status;
+    if (status != HW_OK)
+        return status;
+    snprintf((*out)->name, sizeof(*out)->name, "client");
+    (*out)->identity = identity;
+    return HW_OK;
 }
 
 void hw_tls_close(struct hw_tls *tls)
@@ -439,11 +443,14 @@ static enum hw_tls_result is_broken_already(const struct hw_tls *tls, struct hw_
 
 enum hw_tls_result hw_tls_handshake(struct hw_tls *tls, struct hw_cause *cause)
 {
+    uint64_t n_taken = tls->identity ? hw_identity_tickets_taken(tls->identity) : 0;
     int rc;
 
     if (tls->is_broken)
         return is_broken_already(tls, cause);
     rc = mbedtls_ssl_handshake(&tls->ssl);
+    if (tls->identity && hw_identity_tickets_taken(tls->identity) != n_taken)
+        tls->is_ticket_good = true;
     if (rc == MBEDTLS_ERR_SSL_WANT_READ)
         return HW_TLS_AGAIN;
     if (rc != 0)
@@ -514,7 +521,7 @@ const char *hw_tls_version(const struct hw_tls *tls)
 
 bool hw_tls_is_resumed(const struct hw_tls *tls)
 {
-    return tls->is_client && tls->is_done && !tls->is_verified;
+    return tls->is_done && (tls->is_client ? !tls->is_verified : tls->is_ticket_good);
 }
 
 bool hw_tls_has_pending(const struct hw_tls *tls)

@@ -38,6 +38,7 @@ struct hw_identity {
     mbedtls_x509_crt chain;
     mbedtls_pk_context key;
     mbedtls_ssl_ticket_context tickets;
+    uint64_t n_tickets_taken; /* of clients that came back with one that was good */
 };
 
 /* AES-GCM is done by the processor; CBC only for servers that have nothing better. */
@@ -233,6 +234,32 @@ const struct mbedtls_ssl_config *hw_identity_config(const struct hw_identity *id
     return &identity->config;
 }
 
+uint64_t hw_identity_tickets_taken(const struct hw_identity *identity)
+{
+    return identity->n_tickets_taken;
+}
+
+static int on_ticket(void *ctx, mbedtls_ssl_session *session, unsigned char *bytes,
+                     size_t n_bytes)
+{
+    struct hw_identity *identity = ctx;
+    int rc = mbedtls_ssl_ticket_parse(&identity->tickets, session, bytes, n_bytes);
+
+    if (rc == 0)
+        identity->n_tickets_taken++;
+    return rc;
+}
+
+static int on_ticket_wanted(void *ctx, const mbedtls_ssl_session *session,
+                            unsigned char *start, const unsigned char *end, size_t *n_bytes,
+                            uint32_t *lifetime_s)
+{
+    struct hw_identity *identity = ctx;
+
+    return mbedtls_ssl_ticket_write(&identity->tickets, session, start, end, n_bytes,
+                                    lifetime_s);
+}
+
 /* Certificate and key are there: the rest. */
 static enum hw_status identity_finish(struct hw_identity *identity, struct hw_cause *cause)
 {
@@ -248,8 +275,8 @@ static enum hw_status identity_finish(struct hw_identity *identity, struct hw_ca
         rc = mbedtls_ssl_conf_own_cert(&identity->config, &identity->chain, &identity->key);
     if (rc != 0)
         return foreign(cause, HW_ENOMEM, rc, "TLS server settings");
-    mbedtls_ssl_conf_session_tickets_cb(&identity->config, mbedtls_ssl_ticket_write,
-                                        mbedtls_ssl_ticket_parse, &identity->tickets);
+    mbedtls_ssl_conf_session_tickets_cb(&identity->config, on_ticket_wanted, on_ticket,
+                                        identity);
     return HW_OK;
 }
 

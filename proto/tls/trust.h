@@ -46,6 +46,9 @@ void hw_identity_close(struct hw_identity *identity); /* NULL is fine */
 /* What sessions are made from; for tls.c. */
 const struct mbedtls_ssl_config *hw_trust_config(const struct hw_trust *trust);
 const struct mbedtls_ssl_config *hw_identity_config(const struct hw_identity *identity);
+/* How many tickets of clients were good so far: a server session that sees it rise during its
+ * handshake is a resumed one, and mbedTLS has no other way to say so. */
+uint64_t hw_identity_tickets_taken(const struct hw_identity *identity);
 
 /* Cryptographic random bytes; stops the program where the system has none. */
 void hw_random_bytes(void *out, size_t n_bytes);

@@ -569,6 +569,7 @@ static struct hw_tls_ticket *ticket_from(const struct world *w,
     pair_open(&p, w, "a.example", false, with);
     pair_must_connect(&p);
     CHECK_INT(hw_tls_is_resumed(p.client), ==, must_resume);
+    CHECK_INT(hw_tls_is_resumed(p.server), ==, must_resume);
     pair_talk(&p);
     ticket = hw_tls_ticket_take(p.client, now_ms());
     CHECK_NULL(hw_tls_ticket_take(p.client, now_ms()));
