@@ -5,7 +5,7 @@ FROM debian:13-slim AS build
 WORKDIR /src
 # First what changes rarely: packages and mbedTLS stay in the cache while the source changes.
 COPY engine/setup.sh engine/setup.sh
-COPY proto/tls/mbedtls_config.h proto/tls/mbedtls_config.h
+COPY proto/tls/mbedtls proto/tls/mbedtls
 COPY test/support/verifier test/support/verifier
 RUN sh engine/setup.sh
 COPY . .

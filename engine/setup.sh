@@ -5,7 +5,7 @@
 #   sh engine/setup.sh --test   and to run its tests
 #
 # Packages come from Debian.  mbedTLS 3.6 is built here from its pinned source with
-# proto/tls/mbedtls_config.h, into /usr/local/lib/hookwheel-deps (root) or
+# what is in proto/tls/mbedtls, into /usr/local/lib/hookwheel-deps (root) or
 # ~/.cache/hookwheel (anyone else), where cmake looks for it.  Nothing is installed twice: a
 # second run says so and ends.  This is the only place that installs or downloads anything.
 set -eu
@@ -138,6 +138,13 @@ short_digest_of() {
     digest_of "$1" | cut -c 1-12
 }
 
+# Of what we build mbedTLS with; CMakeLists.txt computes the same.
+digest_of_ours() {
+    for file in gcm.c gcm_alt.h mbedtls_config.h; do
+        digest_of "$ours/$file"
+    done | tr -d '\n' | sha256sum | cut -c 1-12
+}
+
 # Where the machine's own apt finds Debian.
 debian_mirrors() {
     uris=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian')
@@ -170,36 +177,24 @@ fetch_mbedtls() {
     stop "the source of mbedTLS $mbedtls_version could not be downloaded (see above; is there a network?)"
 }
 
-make_mbedtls() {
-    quietly "mbedTLS does not build" make -C "$source/library" -j "$(nproc)" GEN_FILES= \
-        CC="${CC:-cc}" CFLAGS="$mbedtls_cflags" "$@"
-}
-
-# AES-GCM of a 1 KiB record: 3.7 us as it comes, 2.6 us with the intrinsics instead of the
-# inline assembly (used only where the processor has them) and these two files at -O2.
-make_mbedtls_ciphers() {
-    case $(uname -m) in
-    x86_64) make_mbedtls aesni.o CFLAGS="$mbedtls_cflags -O2 -maes -mpclmul" ;;
-    esac
-    make_mbedtls gcm.o CFLAGS="$mbedtls_cflags -O2"
-}
-
 build_mbedtls() {
     begin_work
     say "building mbedTLS $mbedtls_version"
     fetch_mbedtls
     quietly "the source of mbedTLS does not unpack" tar -xjf "$work/mbedtls.tar.bz2" -C "$work"
     source=$work/mbedtls-$mbedtls_version
-    cp "$config" "$source/include/mbedtls/mbedtls_config.h"
-    make_mbedtls_ciphers
-    make_mbedtls static
+    cp "$ours/mbedtls_config.h" "$source/include/mbedtls/"
+    cp "$ours/gcm_alt.h" "$source/include/"
+    cp "$ours/gcm.c" "$source/library/"
+    quietly "mbedTLS does not build" make -C "$source/library" -j "$(nproc)" GEN_FILES= \
+        CC="${CC:-cc}" CFLAGS="$mbedtls_cflags" static
 
     begin_place
     mkdir "$new/lib" "$new/include"
     cp "$source/library/libmbedtls.a" "$source/library/libmbedx509.a" \
         "$source/library/libmbedcrypto.a" "$new/lib/"
     cp -R "$source/include/mbedtls" "$source/include/psa" \
-        "$source/3rdparty/everest/include/everest" "$new/include/"
+        "$source/3rdparty/everest/include/everest" "$ours/gcm_alt.h" "$new/include/"
     cp "$source/LICENSE" "$new/"
     end_place "$mbedtls"
 }
@@ -252,8 +247,8 @@ shared=/usr/local/lib/hookwheel-deps
 deps=$shared
 [ "$(id -u)" -eq 0 ] || deps=${XDG_CACHE_HOME:-$HOME/.cache}/hookwheel
 
-config=$top/proto/tls/mbedtls_config.h
-mbedtls=mbedtls-$mbedtls_version-$(short_digest_of "$config")
+ours=$top/proto/tls/mbedtls
+mbedtls=mbedtls-$mbedtls_version-$(digest_of_ours)
 
 is_there "$mbedtls" || build_mbedtls
 if [ "$for_tests" = yes ]; then

@@ -46,7 +46,7 @@ FOREIGN = {
     "llhttp.h": ["proto/http/"],
     "mbedtls/": ["proto/tls/", "proto/rules/sign.c"],
     "psa/": ["proto/tls/", "proto/rules/sign.c"],
-    "nettle/": ["proto/rules/sign.c"],
+    "nettle/": ["proto/rules/sign.c", "proto/tls/mbedtls/"],
     "hiredis/": ["proto/redis/"],
     "jansson.h": ["engine/core/stored.c", "engine/core/webhook.c", "engine/api/", "engine/cli/"],
 }

@@ -3,8 +3,8 @@
  *
  * engine/setup.sh builds with it and installs it as <mbedtls/mbedtls_config.h>, so that
  * whoever includes an mbedTLS header sees what the library was built with.  The name of
- * the folder it is installed in holds this file's digest: a change here is a new build.
- * Compiled as engine/setup.sh says, recipe 2 (to be counted up when that changes).
+ * the folder it is installed in holds the digest of the three files here: a change is a new build.
+ * Compiled as engine/setup.sh says, recipe 3 (to be counted up when that changes).
  *
  * What a public HTTPS server may ask of a client: TLS 1.2 and 1.3, ECDHE, certificates
  * signed with RSA or ECDSA.  A server side for `hookwheel listen`, and enough of X.509
@@ -27,10 +27,11 @@
 /* --- ciphers and digests ---------------------------------------------------------- */
 
 #define MBEDTLS_AES_C
-#define MBEDTLS_AESNI_C /* x86-64, found at run time */
+#define MBEDTLS_AESNI_C /* x86-64, found at run time; for CBC */
 #define MBEDTLS_AESCE_C /* arm64, found at run time */
 #define MBEDTLS_CIPHER_C
 #define MBEDTLS_GCM_C
+#define MBEDTLS_GCM_ALT /* nettle's: gcm_alt.h */
 #define MBEDTLS_CHACHA20_C
 #define MBEDTLS_POLY1305_C
 #define MBEDTLS_CHACHAPOLY_C
