@@ -108,6 +108,7 @@ struct hw_delivery {
     bool has_body;                 /* its record has a key of its own in Redis, besides the feed */
     bool is_retry;                 /* queued among the due retries, not the first attempts */
     bool is_in_flight;             /* counts against the limits of its endpoint */
+    bool is_answered;              /* has made room for another attempt */
     bool is_marked;                /* a suspect whose mark was set before this attempt */
     bool is_lost;                  /* no longer ours in Redis: its outcome is nobody's */
     hw_unix_ms due_ms;             /* of a retry: when it was to be made; 0: a first attempt */

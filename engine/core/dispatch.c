@@ -15,12 +15,13 @@
 enum {
     QUEUE_MIN = 64,
     QUEUE_MAX = 1024,
-    QUEUE_PER_SLOT = 4,
+    QUEUE_PER_SLOT = 8,
     KEPT_MAX = 20000,              /* deliveries in memory before their attempt */
     KEPT_BYTES_MAX = 64 << 20,     /* and what their records may take */
     IN_FLIGHT_BYTES_MAX = 64 << 20,
     LATE_PART = 16,
     REFILL_MAX = 128,
+    ANSWERED_PER_SLOT = 16,
     RETRY_TURN = 4,                /* one start in four is offered to due retries first */
     SILENT_MS = 100,               /* without an outcome for so long, an endpoint is not waited for */
     BURST_MS = 100
@@ -76,12 +77,33 @@ static void ring_keep(struct hw_list *ring, struct hw_list *node, bool belongs)
         hw_list_unlink(node);
 }
 
+unsigned hw_endpoint_attempts(const struct hw_endpoint *e)
+{
+    return e->n_in_flight - e->n_answered;
+}
+
+unsigned hw_dispatch_attempts(const struct hw_dispatch *d)
+{
+    return d->n_in_flight - d->n_answered;
+}
+
+static bool has_slot(const struct hw_endpoint *e)
+{
+    return hw_endpoint_attempts(e) < e->limit &&
+           e->n_answered <= ANSWERED_PER_SLOT * (e->limit - 1);
+}
+
+static bool may_start(const struct hw_endpoint *e)
+{
+    return endpoint_is_active(e) && e->held_until == 0 && has_slot(e);
+}
+
 static void endpoint_refresh(struct hw_endpoint *e)
 {
-    bool may_start = endpoint_is_active(e) && e->held_until == 0 && e->n_in_flight < e->limit;
+    bool may = may_start(e);
 
-    ring_keep(&e->dispatch->first_ring, &e->in_first_ring, may_start && e->n_first > 0);
-    ring_keep(&e->dispatch->due_ring, &e->in_due_ring, may_start && e->n_due > 0);
+    ring_keep(&e->dispatch->first_ring, &e->in_first_ring, may && e->n_first > 0);
+    ring_keep(&e->dispatch->due_ring, &e->in_due_ring, may && e->n_due > 0);
 }
 
 /* This instance's 1/n of a limit, at least 1. */
@@ -278,6 +300,22 @@ static void set_in_flight(struct hw_delivery *delivery, bool in_flight)
     }
 }
 
+static void set_answered(struct hw_delivery *delivery, bool answered)
+{
+    struct hw_endpoint *e = delivery->endpoint;
+
+    if (delivery->is_answered == answered)
+        return;
+    delivery->is_answered = answered;
+    if (answered) {
+        e->n_answered++;
+        e->dispatch->n_answered++;
+    } else {
+        e->n_answered--;
+        e->dispatch->n_answered--;
+    }
+}
+
 static void forget(struct hw_delivery *delivery)
 {
     struct hw_endpoint *e = delivery->endpoint;
@@ -297,6 +335,8 @@ void hw_delivery_move(struct hw_delivery *delivery, enum hw_delivery_state next)
         set_in_flight(delivery, true);
     else if (next != HW_DELIVERY_SETTLING)
         set_in_flight(delivery, false);
+    set_answered(delivery, delivery->is_in_flight && next == HW_DELIVERY_SETTLING &&
+                               delivery->verdict.kind == HW_VERDICT_DELIVERED);
     if (next == HW_DELIVERY_DONE)
         forget(delivery);
     endpoint_refresh(delivery->endpoint);
@@ -352,7 +392,7 @@ static size_t share_of(const struct hw_dispatch *d, size_t whole, size_t in_use)
 /* The first endpoint of the ring that may start, rotated to the end; NULL: none. */
 static struct hw_endpoint *ring_turn(struct hw_dispatch *d, struct hw_list *ring, bool is_due)
 {
-    size_t cap = share_of(d, d->max_in_flight, d->n_in_flight);
+    size_t cap = share_of(d, d->max_in_flight, hw_dispatch_attempts(d));
     size_t cap_bytes = share_of(d, IN_FLIGHT_BYTES_MAX, d->in_flight_bytes);
 
     HW_LIST_EACH(link, ring)
@@ -360,7 +400,7 @@ static struct hw_endpoint *ring_turn(struct hw_dispatch *d, struct hw_list *ring
         struct hw_endpoint *e = is_due
                                     ? HW_CONTAINER_OF(link, struct hw_endpoint, in_due_ring)
                                     : HW_CONTAINER_OF(link, struct hw_endpoint, in_first_ring);
-        if (e->n_in_flight >= cap || e->in_flight_bytes >= cap_bytes)
+        if (hw_endpoint_attempts(e) >= cap || e->in_flight_bytes >= cap_bytes)
             continue;
         hw_list_unlink(link);
         hw_list_push_back(ring, link);
@@ -383,8 +423,8 @@ struct hw_delivery *hw_dispatch_next(struct hw_dispatch *d, hw_mono_ms now)
     bool due_first = d->turn % RETRY_TURN == RETRY_TURN - 1;
     struct hw_delivery *delivery;
 
-    if (d->is_stopped || d->n_in_flight >= d->max_in_flight ||
-        d->in_flight_bytes >= IN_FLIGHT_BYTES_MAX)
+    if (d->is_stopped || hw_dispatch_attempts(d) >= d->max_in_flight ||
+        d->n_answered >= d->max_in_flight || d->in_flight_bytes >= IN_FLIGHT_BYTES_MAX)
         return NULL;
     delivery = take_from(d, due_first);
     if (delivery == NULL)
@@ -470,7 +510,7 @@ size_t hw_endpoint_room(const struct hw_endpoint *e)
  * second is as good. */
 static size_t startable(const struct hw_endpoint *e)
 {
-    size_t ahead = e->n_in_flight + e->n_due;
+    size_t ahead = hw_endpoint_attempts(e) + e->n_due;
     size_t free_slots = e->limit > ahead ? e->limit - ahead : 0;
 
     if (e->n_first > 0)
@@ -517,7 +557,7 @@ void hw_dispatch_sweep(struct hw_dispatch *d)
 struct counts {
     size_t in_memory, busy, in_flight_bytes;
     struct hw_amount kept_first, kept_due, kept;
-    unsigned in_flight;
+    unsigned in_flight, answered;
 };
 
 static bool is_same_amount(struct hw_amount a, struct hw_amount b)
@@ -535,6 +575,7 @@ static const char *check_list(const struct hw_endpoint *e, const struct hw_list 
         ++*n;
         c->in_flight += d->is_in_flight;
         c->in_flight_bytes += d->is_in_flight ? d->event->n_bytes : 0;
+        c->answered += d->is_answered;
         if (d->state != state)
             return "a delivery is on a list that its state does not name";
         if (d->endpoint != e || d->w != e->w)
@@ -543,6 +584,8 @@ static const char *check_list(const struct hw_endpoint *e, const struct hw_list 
             return "a delivery is not found by its key";
         if (d->is_in_flight && state != HW_DELIVERY_SENDING && state != HW_DELIVERY_SETTLING)
             return "a delivery counts as in flight but has no attempt";
+        if (d->is_answered && (state != HW_DELIVERY_SETTLING || !d->is_in_flight))
+            return "a delivery counts as answered but is not in flight, or not settling";
         if (state == HW_DELIVERY_SENDING && !d->is_in_flight)
             return "an attempt does not count as in flight";
         if ((state == HW_DELIVERY_WAITING) != hw_wheel_is_armed(&d->again))
@@ -572,11 +615,12 @@ static const char *check_endpoint(const struct hw_endpoint *e, struct counts *to
         return "n_in_memory is not what is on the lists";
     if (c.in_flight != e->n_in_flight || c.in_flight_bytes != e->in_flight_bytes)
         return "n_in_flight is not the number of attempts, or their bytes are wrong";
+    if (c.answered != e->n_answered)
+        return "n_answered is not the number of those delivered and not settled";
     if (!is_same_amount(c.kept_first, e->kept_first) || !is_same_amount(c.kept_due, e->kept_due))
         return "what is kept is not what is on the lists";
-    bool may_start = endpoint_is_active(e) && e->held_until == 0 && e->n_in_flight < e->limit;
-    if (hw_list_is_linked(&e->in_first_ring) != (may_start && n_first > 0) ||
-        hw_list_is_linked(&e->in_due_ring) != (may_start && n_due > 0))
+    if (hw_list_is_linked(&e->in_first_ring) != (may_start(e) && n_first > 0) ||
+        hw_list_is_linked(&e->in_due_ring) != (may_start(e) && n_due > 0))
         return "an endpoint is in a ring where it does not belong, or is missing";
     if ((e->held_until != 0) != hw_wheel_is_armed(&e->wake))
         return "a held endpoint would never wake";
@@ -584,6 +628,7 @@ static const char *check_endpoint(const struct hw_endpoint *e, struct counts *to
     total->kept.n += e->kept_first.n + e->kept_due.n;
     total->kept.bytes += e->kept_first.bytes + e->kept_due.bytes;
     total->in_flight += c.in_flight;
+    total->answered += c.answered;
     total->in_flight_bytes += c.in_flight_bytes;
     total->busy += e->n_in_memory > 0;
     return NULL;
@@ -603,7 +648,8 @@ const char *hw_dispatch_check(const struct hw_dispatch *d)
         return "the map does not hold what is on the lists";
     if (!is_same_amount(c.kept, d->kept))
         return "the count of what is kept is wrong";
-    if (c.in_flight != d->n_in_flight || c.in_flight_bytes != d->in_flight_bytes)
+    if (c.in_flight != d->n_in_flight || c.answered != d->n_answered ||
+        c.in_flight_bytes != d->in_flight_bytes)
         return "the count of what is in flight is wrong";
     if (c.busy != d->n_busy)
         return "the count of busy endpoints is wrong";

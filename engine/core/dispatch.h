@@ -4,8 +4,12 @@
  * Each webhook has an endpoint: its own queues and its own limit of attempts in flight.
  * Endpoints that have something to send and may send stand in a ring and take turns:
  * one ring for first attempts, one for due retries.  First attempts go before retries, but
- * one start in four is offered to the retries first.  In flight counts until Redis has the
- * outcome.
+ * one start in four is offered to the retries first.
+ *
+ * In flight counts until Redis has the outcome.  A delivery that the receiver has answered well
+ * makes room for the next attempt before, so that the wait for Redis is not a wait of the receiver's:
+ * up to sixteen for each slot but the first.  A webhook that takes one at a time gets the next only when
+ * Redis has the last one, and a failure keeps its slot until then: it may disable the webhook.
  *
  * What waits in Redis comes in two kinds.  Live work goes in order: while some of it waits there,
  * what comes newly waits behind it.  A backfill goes behind whatever is live: what comes newly
@@ -68,7 +72,8 @@ struct hw_endpoint {
     struct hw_amount kept_due;     /* the same: retries */
     size_t n_in_memory;            /* deliveries on any of its lists */
     unsigned n_in_flight;          /* attempts begun whose outcome Redis does not have */
-    size_t in_flight_bytes;        /* their records */
+    unsigned n_answered;           /* of these, what was delivered and has made room */
+    size_t in_flight_bytes;        /* the records of all of them */
     unsigned limit;                /* this instance's share of max_in_flight */
     double rate_per_s;             /* this instance's share of rate_limit; 0: none */
     double next_start_ms;          /* earliest by the rate limit, monotonic */
@@ -90,8 +95,9 @@ struct hw_dispatch {
     struct hw_list first_ring;
     struct hw_list due_ring;
     struct hw_list backlogged;     /* endpoints for which something may wait in Redis */
-    unsigned max_in_flight;        /* of this instance */
+    unsigned max_in_flight;        /* of this instance; as many more may be answered */
     unsigned n_in_flight;
+    unsigned n_answered;
     size_t in_flight_bytes;        /* their records */
     unsigned n_instances;          /* live ones of the installation, at least 1 */
     struct hw_amount kept;         /* READY, SUSPECT and WAITING */
@@ -130,7 +136,7 @@ HW_MUST_USE enum hw_status hw_dispatch_add(struct hw_dispatch *d, struct hw_endp
 struct hw_delivery *hw_dispatch_next(struct hw_dispatch *d, hw_mono_ms now);
 
 /* The one function that moves a delivery: list, counts and state together.  DONE takes
- * it out of everything. */
+ * it out of everything.  To SETTLING: with its verdict set. */
 void hw_delivery_move(struct hw_delivery *delivery, enum hw_delivery_state next);
 
 /* Hold every start of the endpoint until then (never shortens a hold). */
@@ -141,6 +147,10 @@ void hw_endpoint_backlog(struct hw_endpoint *e, enum hw_backlog backlog);
 enum hw_backlog hw_endpoint_backlog_of(const struct hw_endpoint *e);
 
 struct hw_delivery *hw_dispatch_delivery(const struct hw_dispatch *d, uint32_t w, uint64_t n);
+
+/* Attempts that occupy a slot. */
+unsigned hw_endpoint_attempts(const struct hw_endpoint *e);
+unsigned hw_dispatch_attempts(const struct hw_dispatch *d);
 
 /* An attempt of the endpoint has come to its outcome. */
 void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now);

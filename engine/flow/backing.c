@@ -32,7 +32,7 @@ static void on_gauges(void *data, const struct hw_gauges *gauges)
     ask->gauges = *gauges;
     if (oldest_s > ask->gauges.oldest_waiting_s)
         ask->gauges.oldest_waiting_s = oldest_s;
-    ask->gauges.in_flight = dispatch->n_in_flight;
+    ask->gauges.in_flight = hw_dispatch_attempts(dispatch);
     ask->gauges.webhooks_active = hw_subscriptions_count(hw_backing_subscriptions(b), HW_WEBHOOK_ACTIVE);
     ask->gauges.webhooks_paused = hw_subscriptions_count(hw_backing_subscriptions(b), HW_WEBHOOK_PAUSED);
     ask->gauges.webhooks_disabled =

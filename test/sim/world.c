@@ -665,6 +665,6 @@ void world_check(struct world *world)
                 (unsigned long long)world->now, wrong);
         abort();
     }
-    NEED(world->courier.dispatch.n_in_flight <= world->courier.dispatch.max_in_flight);
+    NEED(hw_dispatch_attempts(&world->courier.dispatch) <= world->courier.dispatch.max_in_flight);
     NEED(world->n_tasks == world->courier.dispatch.deliveries.n_entries);
 }
