@@ -10,7 +10,7 @@
 #include "redis/scripts.h"
 #include "store/ledger.h"
 
-enum { PART_EVENTS = 128, PART_TARGETS = 1000, PART_BYTES = 1024 * 1024 };
+enum { PART_EVENTS = 256, PART_TARGETS = 1000, PART_BYTES = 1024 * 1024 };
 
 void hw_accept_init(struct hw_accept *a)
 {

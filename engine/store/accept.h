@@ -4,7 +4,7 @@
  *
  * Memory    the batch and all it points to are the caller's and must stay put until cb.
  * Errors    see hw_accept_cb.  FULL, UNSAVED, READONLY: nothing was done.
- * Cost      about 12 us of Redis an event in parts of 128.
+ * Cost      about 10 us of Redis an event in parts of 256: it is busy for 3 ms then.
  */
 #ifndef HW_STORE_ACCEPT_H
 #define HW_STORE_ACCEPT_H
@@ -71,7 +71,7 @@ struct hw_accept {
 void hw_accept_init(struct hw_accept *a);  /* once, before the first use */
 void hw_accept_close(struct hw_accept *a); /* frees what it keeps between batches */
 
-/* In parts of at most 128 events, 1 MiB and 1,000 deliveries, one after the other: an event
+/* In parts of at most 256 events, 1 MiB and 1,000 deliveries, one after the other: an event
  * is never accepted before one in front of it in the same account. */
 void hw_ledger_accept(struct hw_ledger *l, struct hw_accept *a, hw_accept_cb cb);
 

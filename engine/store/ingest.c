@@ -2,6 +2,9 @@
  * start -> claim (what instances that are no more left pending becomes ours) -> our own pending
  * entries until there are none -> new ones, blocking up to 2 s -> on_batch -> done -> ...
  *
+ * While a batch is out the next one is read ahead, so that Redis and we do not wait for each other;
+ * it is handed over at done, before anything else is looked at.
+ *
  * Claimed entries may be what killed their reader (recovery.h): one at a time,
  *   read one -> mark -> on_batch (accept clears it); or it was poison -> read on.
  *
@@ -20,7 +23,7 @@
 
 enum {
     COUNT_FIRST = 16, /* nothing is known of their size yet */
-    COUNT_MAX = 128, /* more buys nothing, and a batch must fit into the queues behind */
+    COUNT_MAX = 256, /* a batch must fit into the queues behind */
     READ_BYTES = 1024 * 1024, /* wanted of one read */
     RETRY_MS = 500
 };
@@ -29,7 +32,6 @@ struct hw_ingest {
     struct hw_ingest_options options;
     struct hw_store *store;
     bool is_on; /* between start and fence or close */
-    bool is_paused;
     bool is_batch_out;
     bool had_trouble;
     bool wants_group;    /* the group is gone */
@@ -42,6 +44,8 @@ struct hw_ingest {
 
     struct hw_batch kept; /* what the batch points to */
     struct hw_ingest_batch batch;
+    struct hw_batch ahead; /* read while the batch was out */
+    bool is_ahead;         /* there is something in it */
 
     struct hw_recovery recovery; /* of pending ones */
     struct hw_rejects rejects;
@@ -87,28 +91,40 @@ static void choose_count(struct hw_ingest *g, size_t fitting)
 }
 
 /* reply: {{stream, {{id, {name, value ...}} ...}}} */
-static bool keep_batch(struct hw_ingest *g, const struct hw_reply *reply)
+static bool keep_batch(struct hw_ingest *g, struct hw_batch *b, const struct hw_reply *reply)
 {
     const struct hw_reply *entries = hw_reply_item(hw_reply_item(reply, 0), 1);
 
-    if (hw_batch_keep(&g->kept, entries, g->store->engine_key) != HW_OK)
+    if (hw_batch_keep(b, entries, g->store->engine_key) != HW_OK)
         return false;
     for (size_t i = 0; i < entries->n_items; i++)
         if (hw_reply_item(&entries->items[i], 1)->n_items < 2)
             hw_recovery_add_deleted(&g->recovery, hw_reply_item(&entries->items[i], 0)->text);
-    g->batch = (struct hw_ingest_batch){ g->kept.entries, g->kept.n_entries, false };
-    if (g->kept.is_cut)
+    if (b->is_cut)
         g->recovery.wants_own = true;
-    if (g->kept.n_entries > 0)
-        choose_count(g, READ_BYTES / (g->kept.n_bytes / g->kept.n_entries + 1));
+    if (b->n_entries > 0)
+        choose_count(g, READ_BYTES / (b->n_bytes / b->n_entries + 1));
     return true;
 }
 
+static void read_ahead(struct hw_ingest *g);
+
 static void hand_over(struct hw_ingest *g, bool is_marked)
 {
-    g->batch.is_marked = is_marked;
+    g->batch = (struct hw_ingest_batch){ g->kept.entries, g->kept.n_entries, is_marked };
     g->is_batch_out = true;
+    read_ahead(g);
     g->options.events->on_batch(g->options.data, &g->batch);
+}
+
+static void hand_over_ahead(struct hw_ingest *g)
+{
+    struct hw_batch kept = g->kept;
+
+    g->kept = g->ahead;
+    g->ahead = kept;
+    g->is_ahead = false;
+    hand_over(g, false);
 }
 
 /* ---- reading ---- */
@@ -124,7 +140,7 @@ static void found_own(struct hw_ingest *g, bool has_any)
     if (!has_any) {
         hw_recovery_found_none(&g->recovery);
         step(g);
-    } else if (g->batch.n_entries == 0) {
+    } else if (g->kept.n_entries == 0) {
         try_later(g); /* all deleted: gone when the ack is through */
     } else if (hw_recovery_is_same_again(&g->recovery, g->kept.entries[0].id)) {
         try_later(g); /* it was given up just now: not at once again */
@@ -138,8 +154,9 @@ static void found_own(struct hw_ingest *g, bool has_any)
 static void found(struct hw_ingest *g, enum hw_reading kind, const struct hw_reply *reply)
 {
     bool has_any = hw_reply_item(hw_reply_item(reply, 0), 1)->n_items > 0;
+    struct hw_batch *to = g->is_batch_out ? &g->ahead : &g->kept;
 
-    if (has_any && !keep_batch(g, reply)) {
+    if (has_any && !keep_batch(g, to, reply)) {
         g->recovery.wants_own = true; /* no memory now: they are pending */
         try_later(g);
         return;
@@ -147,10 +164,12 @@ static void found(struct hw_ingest *g, enum hw_reading kind, const struct hw_rep
     hw_recovery_send_acks(&g->recovery);
     if (kind == HW_READING_OWN)
         found_own(g, has_any);
-    else if (has_any && g->batch.n_entries > 0)
-        hand_over(g, false);
-    else
+    else if (!has_any || to->n_entries == 0)
         step(g);
+    else if (g->is_batch_out)
+        g->is_ahead = true;
+    else
+        hand_over(g, false);
 }
 
 static void read_answered(struct hw_ingest *g, enum hw_reading kind,
@@ -311,6 +330,22 @@ enum hw_status hw_ingest_reject(struct hw_ingest *g, struct hw_reject *r,
 
 /* ---- what comes next ---- */
 
+static bool may_read(const struct hw_ingest *g)
+{
+    return g->is_on && g->reader.is_up && !hw_wheel_is_armed(&g->retry);
+}
+
+/* Only new ones: what is pending under our name is to be read when nothing of it is in hand. */
+static void read_ahead(struct hw_ingest *g)
+{
+    const struct hw_recovery *r = &g->recovery;
+
+    if (g->is_ahead || g->is_stopping || g->reader.reading != HW_READING_NOTHING ||
+        !may_read(g) || g->wants_group || r->wants_claim || r->wants_own || r->is_careful)
+        return;
+    begin_read(g, HW_READING_NEW);
+}
+
 static bool is_idle(const struct hw_ingest *g)
 {
     return g->reader.reading == HW_READING_NOTHING && !g->is_batch_out &&
@@ -319,13 +354,23 @@ static bool is_idle(const struct hw_ingest *g)
 
 static void step(struct hw_ingest *g)
 {
-    if (g->is_closing || !is_idle(g))
+    if (g->is_closing)
+        return;
+    if (g->is_batch_out) {
+        read_ahead(g);
+        return;
+    }
+    if (g->is_ahead) {
+        hand_over_ahead(g);
+        return;
+    }
+    if (!is_idle(g))
         return;
     if (g->is_stopping) {
         hw_loop_arm(g->store->loop, &g->stopped, 0);
         return;
     }
-    if (!g->is_on || !g->reader.is_up || g->is_paused || hw_wheel_is_armed(&g->retry))
+    if (!may_read(g))
         return;
     if (g->wants_group)
         make_group(g);
@@ -346,7 +391,7 @@ void hw_ingest_start(struct hw_ingest *g)
 {
     g->generation++;
     g->is_on = true;
-    g->is_batch_out = false;
+    g->is_batch_out = g->is_ahead = false;
     hw_loop_cancel(g->store->loop, &g->retry);
     hw_recovery_start(&g->recovery);
     step(g);
@@ -356,7 +401,7 @@ void hw_ingest_fence(struct hw_ingest *g)
 {
     g->generation++;
     g->is_on = false;
-    g->is_batch_out = false;
+    g->is_batch_out = g->is_ahead = false;
     hw_recovery_stop(&g->recovery);
     step(g);
 }
@@ -364,17 +409,6 @@ void hw_ingest_fence(struct hw_ingest *g)
 void hw_ingest_done(struct hw_ingest *g)
 {
     g->is_batch_out = false;
-    step(g);
-}
-
-void hw_ingest_pause(struct hw_ingest *g)
-{
-    g->is_paused = true;
-}
-
-void hw_ingest_resume(struct hw_ingest *g)
-{
-    g->is_paused = false;
     step(g);
 }
 
@@ -422,6 +456,7 @@ enum hw_status hw_ingest_open(struct hw_ingest **out, const struct hw_ingest_opt
     g->count = COUNT_FIRST;
     hw_closing_init(&g->closing);
     hw_batch_init(&g->kept);
+    hw_batch_init(&g->ahead);
     hw_wheel_entry_init(&g->retry, on_retry);
     hw_wheel_entry_init(&g->stopped, on_stopped);
     g->rejects =
@@ -448,6 +483,7 @@ static void on_all_ended(struct hw_closing *closing)
 
     hw_recovery_close(&g->recovery);
     hw_batch_close(&g->kept);
+    hw_batch_close(&g->ahead);
     hw_free(g);
     cb(data);
 }

@@ -1,16 +1,16 @@
 /*
  * ingest - reading the ingress stream, on a connection of its own.
  *
- * One batch is out at a time: it is handed to on_batch, and the next is read when
+ * One batch is out at a time: it is handed to on_batch, and the next follows when
  * hw_ingest_done says that every entry of it was accepted or rejected (or given up: it then
- * stays pending in Redis and comes again).  COUNT follows the size of the entries, so that
+ * stays pending in Redis and comes again).  Meanwhile one more is read ahead.  COUNT follows the size of the entries, so that
  * a read stays near 1 MiB.
  *
  * Pending entries come first: on start, after a reconnect, and from time to time, what instances
  * that are no more left and what is pending under our own name and not in hand is read
  * again (recovery.h says which, and marks what may be poison).
  *
- * Memory    a batch is a copy, borrowed from on_batch until hw_ingest_done.
+ * Memory    a batch, and the one read ahead, is a copy, borrowed from on_batch until hw_ingest_done.
  * Lifetime  open; start may repeat; stop; close once, which waits for what is under way.
  * Errors    every trouble of Redis is waited out here; a group that is gone is made anew at 0.
  * Cost      a read and a copy a batch; while there is nothing to read, one blocking read in 2 s.
@@ -58,12 +58,8 @@ HW_MUST_USE enum hw_status hw_ingest_open(struct hw_ingest **out,
  * that is out is void from here on (its slices too): do not call done for it. */
 void hw_ingest_start(struct hw_ingest *g);
 
-/* The batch that is out is finished with: read on (unless paused). */
+/* The batch that is out is finished with: read on. */
 void hw_ingest_done(struct hw_ingest *g);
-
-/* Backpressure: no further read while paused. */
-void hw_ingest_pause(struct hw_ingest *g);
-void hw_ingest_resume(struct hw_ingest *g);
 
 /* Read no more; a read under way is called off.  cb runs once when no read is under way and
  * no batch is out (a last batch may still come before it). */

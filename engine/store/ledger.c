@@ -14,7 +14,7 @@
 #include "redis/scripts.h"
 
 enum {
-    BATCH_OPS_MAX = 256,
+    BATCH_OPS_MAX = 512,
     BATCH_BYTES_MAX = 1024 * 1024,
     RETRY_MS = 500,
     TOUCH_MS = 1000, /* last_delivery_at is written once in so long */

@@ -46,27 +46,92 @@ CASE(reads_what_is_there_and_what_comes)
     end(&w, &n);
 }
 
-CASE(one_batch_at_a_time_and_pauses)
+/* How many entries were read and are not done with. */
+static int64_t n_pending(struct world *w)
+{
+    return cli_int(w, "EVAL %s 1 hw:events",
+                   "return redis.call('XPENDING', KEYS[1], 'hookwheel')[1]");
+}
+
+/* The first batch is held, and the next one has been read. */
+static void hold_one_and_read_ahead(struct world *w, struct node *n)
+{
+    n->holds_batch = true;
+    add(w, 100);
+    node_open_ingest(n);
+    RUN_UNTIL(w, n->n_batches == 1);
+    RUN_UNTIL(w, n_pending(w) > (int64_t)n->batch_entries);
+    run_for(w, 50); /* what was read has come, too */
+    CHECK_INT(n->n_batches, ==, 1);
+}
+
+CASE(one_batch_is_out_and_one_is_read_ahead)
 {
     struct world w;
     struct node n;
 
     begin(&w, &n);
-    n.holds_batch = true;
-    add(&w, 100);
-    node_open_ingest(&n);
-    RUN_UNTIL(&w, n.n_batches == 1);
+    hold_one_and_read_ahead(&w, &n);
+    int64_t pending = n_pending(&w);
     run_for(&w, 100);
-    CHECK_INT(n.n_batches, ==, 1);
-    hw_ingest_pause(n.ingest);
+    CHECK_INT(n_pending(&w), ==, pending);
+    n.holds_batch = false;
     node_accept_batch(&n);
-    RUN_UNTIL(&w, n.batch == NULL);
+    RUN_UNTIL(&w, n.n_entries == 100);
+    RUN_UNTIL(&w, cli_int(&w, "XLEN hw:events") == 0);
+    CHECK_INT(n_pending(&w), ==, 0);
+    end(&w, &n);
+}
+
+CASE(what_was_read_ahead_is_void_with_the_batch_and_comes_again)
+{
+    struct world w;
+    struct node n;
+
+    begin(&w, &n);
+    hold_one_and_read_ahead(&w, &n);
+    n.batch = NULL;
+    n.holds_batch = false;
+    hw_ingest_start(n.ingest);
+    RUN_UNTIL(&w, cli_int(&w, "XLEN hw:events") == 0);
+    CHECK_INT(cli_int(&w, "XLEN " T "led:default"), ==, 100);
+    CHECK_INT(n_pending(&w), ==, 0);
+    CHECK(!n.saw_marked);
+    end(&w, &n);
+}
+
+CASE(stop_hands_over_what_was_read_ahead)
+{
+    struct world w;
+    struct node n;
+
+    begin(&w, &n);
+    hold_one_and_read_ahead(&w, &n);
+    n.holds_batch = false;
+    hw_ingest_stop(n.ingest, node_on_stopped, &n);
+    node_accept_batch(&n);
+    RUN_UNTIL(&w, n.has_stopped);
+    CHECK_INT(n.n_batches, ==, 2);
+    CHECK_INT(n_pending(&w), ==, 0);
+    CHECK_INT(cli_int(&w, "XLEN hw:events"), ==, 100 - (int64_t)n.n_entries);
+    end(&w, &n);
+}
+
+CASE(fenced_drops_what_was_read_ahead)
+{
+    struct world w;
+    struct node n;
+
+    begin(&w, &n);
+    hold_one_and_read_ahead(&w, &n);
+    n.batch = NULL;
+    hw_ingest_fence(n.ingest);
     run_for(&w, 100);
     CHECK_INT(n.n_batches, ==, 1);
     n.holds_batch = false;
-    hw_ingest_resume(n.ingest);
-    RUN_UNTIL(&w, n.n_entries == 100);
+    hw_ingest_start(n.ingest);
     RUN_UNTIL(&w, cli_int(&w, "XLEN hw:events") == 0);
+    CHECK_INT(cli_int(&w, "XLEN " T "led:default"), ==, 100);
     end(&w, &n);
 }
 
