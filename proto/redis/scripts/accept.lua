@@ -13,25 +13,26 @@
 --       traceparent or '', number of targets, targets (index of the webhook; negative: to wait)
 -- Reply {stamp, {cursor or verdict of each event}, {first n of each webhook},
 --        {length of wait of each webhook, -1: nothing was added}}
-local tag, me, epoch = ARGV[1], ARGV[2], ARGV[3]
+local args, call = ARGV, redis.call -- local names are looked up faster
+local tag, me, epoch = args[1], args[2], args[3]
 local inst, events = KEYS[1], KEYS[2]
-local known = redis.call('HGET', inst, me)
+local known = call('HGET', inst, me)
 if not known or tonumber(known) > tonumber(epoch) then
     return redis.error_reply('FENCED this instance was taken over')
 end
-local group, now, is_marked = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1'
+local group, now, is_marked = args[4], tonumber(args[5]), args[6] == '1'
 
 -- Lua's unpack ends near 8,000 values.
 local function set_in_pieces(key, list)
     for from = 1, #list, 7000 do
-        redis.call('HSET', key, unpack(list, from, math.min(from + 6999, #list)))
+        call('HSET', key, unpack(list, from, math.min(from + 6999, #list)))
     end
 end
 
 local function get_in_pieces(key, fields)
     local values = {}
     for from = 1, #fields, 7000 do
-        local some = redis.call('HMGET', key, unpack(fields, from, math.min(from + 6999, #fields)))
+        local some = call('HMGET', key, unpack(fields, from, math.min(from + 6999, #fields)))
         for i = 1, #some do
             values[from + i - 1] = some[i]
         end
@@ -41,18 +42,18 @@ end
 
 -- The arguments.
 local at = 7
-local n_webhooks = tonumber(ARGV[at])
+local n_webhooks = tonumber(args[at])
 local webhooks = {}
 for i = 1, n_webhooks do
-    webhooks[i] = ARGV[at + i]
+    webhooks[i] = args[at + i]
 end
 at = at + n_webhooks + 1
 
-local n_accounts = tonumber(ARGV[at])
+local n_accounts = tonumber(args[at])
 local accounts, versions, is_stale = {}, {}, {}
 for i = 1, n_accounts do
-    accounts[i] = ARGV[at + 2 * i - 1]
-    versions[i] = ARGV[at + 2 * i]
+    accounts[i] = args[at + 2 * i - 1]
+    versions[i] = args[at + 2 * i]
 end
 at = at + 2 * n_accounts + 1
 local present = get_in_pieces(tag .. 'regv', accounts)
@@ -60,20 +61,21 @@ for i = 1, n_accounts do
     is_stale[i] = (present[i] or '0') ~= versions[i]
 end
 
-local n_events = tonumber(ARGV[at])
+local n_events = tonumber(args[at])
 at = at + 1
-local place, verdict = {}, {}
+local place, count, verdict = {}, {}, {}
 local producer_fields, producer_events = {}, {}
 for e = 1, n_events do
     place[e] = at
-    local account = tonumber(ARGV[at + 1])
+    local account = tonumber(args[at + 1])
     if is_stale[account] then
         verdict[e] = 'S'
-    elseif ARGV[at + 2] ~= '' then
-        producer_fields[#producer_fields + 1] = accounts[account] .. '/' .. ARGV[at + 2]
+    elseif args[at + 2] ~= '' then
+        producer_fields[#producer_fields + 1] = accounts[account] .. '/' .. args[at + 2]
         producer_events[#producer_events + 1] = e
     end
-    at = at + 6 + tonumber(ARGV[at + 5])
+    count[e] = tonumber(args[at + 5])
+    at = at + 6 + count[e]
 end
 
 -- Producers' ids that are known: from the two generations, or from this very batch.
@@ -98,7 +100,7 @@ end
 local ids, id_events = {}, {}
 for e = 1, n_events do
     if verdict[e] ~= 'S' then
-        ids[#ids + 1] = ARGV[place[e]]
+        ids[#ids + 1] = args[place[e]]
         id_events[#ids] = e
     end
 end
@@ -107,15 +109,15 @@ if #ids == 0 then
 end
 
 -- The first write is of a kind that a full Redis refuses: then nothing has happened.
-local last_stamp = tonumber(redis.call('HGET', tag .. 'seq', '_t')) or 0
+local last_stamp = tonumber(call('HGET', tag .. 'seq', '_t')) or 0
 local stamp = math.max(now, last_stamp + 1)
 local stamp_text = string.format('%.0f', stamp)
-redis.call('HSET', tag .. 'seq', '_t', stamp_text)
+call('HSET', tag .. 'seq', '_t', stamp_text)
 
-if redis.call('XACK', events, group, unpack(ids)) < #ids then
+if call('XACK', events, group, unpack(ids)) < #ids then
     -- The group was made anew, or an entry was another's: what is still there is ours.
     for i = 1, #ids do
-        if #redis.call('XRANGE', events, ids[i], ids[i]) == 0 then
+        if #call('XRANGE', events, ids[i], ids[i]) == 0 then
             verdict[id_events[i]] = 'M'
         end
     end
@@ -123,84 +125,86 @@ end
 
 local first, last, waited = {}, {}, {}
 if n_webhooks > 0 then
-    local numbers = get_in_pieces(tag .. 'seq', webhooks)
+    local present = get_in_pieces(tag .. 'seq', webhooks)
     for i = 1, n_webhooks do
-        last[i] = tonumber(numbers[i]) or 0
+        last[i] = tonumber(present[i]) or 0
         first[i] = string.format('%.0f', last[i] + 1)
     end
 end
 
-local own, added, is_added = {}, { me }, {}
+local own, n_own, added, is_added = {}, 0, { me }, {}
+local names, numbers, waiting = {}, {}, {} -- of one event
 for e = 1, n_events do
     if not verdict[e] then
-        local from = place[e]
-        local account = accounts[tonumber(ARGV[from + 1])]
+        local from, n_targets = place[e], count[e]
+        local account = accounts[tonumber(args[from + 1])]
         if not is_added[account] then
             is_added[account] = true
             added[#added + 1] = account
         end
-        local n_targets = tonumber(ARGV[from + 5])
-        local names, numbers, waits = {}, {}, nil
         for k = 1, n_targets do
-            local target = tonumber(ARGV[from + 5 + k])
+            local target = tonumber(args[from + 5 + k])
+            waiting[k] = target < 0
             if target < 0 then
                 target = -target
-                waits = waits or {}
-                waits[k] = target
+                waited[target] = true
             end
-            last[target] = last[target] + 1
-            numbers[k] = last[target]
-            names[k] = webhooks[target] .. ':' .. last[target]
+            local number = last[target] + 1
+            last[target] = number
+            numbers[k] = number
+            names[k] = webhooks[target] .. ':' .. number
         end
+        local deliveries = n_targets == 1 and names[1] or table.concat(names, ',', 1, n_targets)
         local cursor
-        if ARGV[from + 4] == '' then
-            cursor = redis.call('XADD', tag .. 'led:' .. account, '*',
-                'r', ARGV[from + 3], 'd', table.concat(names, ','))
+        if args[from + 4] == '' then
+            cursor = call('XADD', tag .. 'led:' .. account, '*',
+                'r', args[from + 3], 'd', deliveries)
         else
-            cursor = redis.call('XADD', tag .. 'led:' .. account, '*',
-                'r', ARGV[from + 3], 'd', table.concat(names, ','), 'p', ARGV[from + 4])
+            cursor = call('XADD', tag .. 'led:' .. account, '*',
+                'r', args[from + 3], 'd', deliveries, 'p', args[from + 4])
         end
         verdict[e] = cursor
         local value = '0:0:' .. stamp_text .. ':' .. cursor .. ':' .. account
         for k = 1, n_targets do
-            if waits and waits[k] then
-                redis.call('XADD', tag .. 'wait:' .. webhooks[waits[k]], numbers[k] .. '-0',
+            if waiting[k] then
+                local w = webhooks[-tonumber(args[from + 5 + k])]
+                call('XADD', tag .. 'wait:' .. w, numbers[k] .. '-0',
                     'c', cursor, 's', stamp_text, 'a', account)
-                waited[waits[k]] = true
             else
-                own[#own + 1] = names[k]
-                own[#own + 1] = value
+                own[n_own + 1] = names[k]
+                own[n_own + 2] = value
+                n_own = n_own + 2
             end
         end
     end
 end
 
 if n_webhooks > 0 then
-    local numbers = {}
+    local lasts = {}
     for i = 1, n_webhooks do
-        numbers[2 * i - 1] = webhooks[i]
-        numbers[2 * i] = string.format('%.0f', last[i])
+        lasts[2 * i - 1] = webhooks[i]
+        lasts[2 * i] = string.format('%.0f', last[i])
     end
-    set_in_pieces(tag .. 'seq', numbers)
+    set_in_pieces(tag .. 'seq', lasts)
 end
-if #own > 0 then
+if n_own > 0 then
     set_in_pieces(tag .. 'own:' .. me, own)
 end
 if #remember > 0 then
     set_in_pieces(tag .. 'dd:1', remember)
-    redis.call('HSETNX', tag .. 'seq', '_d', string.format('%.0f', math.floor(now / 1000)))
+    call('HSETNX', tag .. 'seq', '_d', string.format('%.0f', math.floor(now / 1000)))
 end
-redis.call('XDEL', events, unpack(ids))
+call('XDEL', events, unpack(ids))
 if is_marked then
     local marks = {}
     for i = 1, #ids do
         marks[i] = 'e:' .. ids[i]
     end
-    redis.call('HDEL', tag .. 'marks', unpack(marks))
+    call('HDEL', tag .. 'marks', unpack(marks))
 end
 -- The others' readers of these feeds wait for it.  One that we are not allowed to tell looks
 -- for itself.
-if #added > 1 and redis.call('HLEN', inst) > 1 then
+if #added > 1 and call('HLEN', inst) > 1 then
     redis.pcall('PUBLISH', tag .. 'feed', table.concat(added, ' '))
 end
 
@@ -208,8 +212,8 @@ local lengths = {}
 for i = 1, n_webhooks do
     lengths[i] = -1
     if waited[i] then
-        redis.call('SADD', tag .. 'waiting', webhooks[i])
-        lengths[i] = redis.call('XLEN', tag .. 'wait:' .. webhooks[i])
+        call('SADD', tag .. 'waiting', webhooks[i])
+        lengths[i] = call('XLEN', tag .. 'wait:' .. webhooks[i])
     end
 end
 return { stamp_text, verdict, first, lengths }
