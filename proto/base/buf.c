@@ -53,7 +53,7 @@ static enum hw_status buf_grow(struct hw_buf *b, size_t need)
     return HW_OK;
 }
 
-enum hw_status hw_buf_reserve(struct hw_buf *b, size_t n_bytes)
+enum hw_status hw_buf_make_room(struct hw_buf *b, size_t n_bytes)
 {
     size_t len = b->tail - b->head;
 
@@ -86,23 +86,6 @@ void hw_buf_commit(struct hw_buf *b, size_t n_bytes)
 {
     HW_MUST(n_bytes <= b->cap - b->tail);
     b->tail += n_bytes;
-}
-
-enum hw_status hw_buf_append(struct hw_buf *b, const void *data, size_t n_bytes)
-{
-    enum hw_status status = hw_buf_reserve(b, n_bytes);
-
-    if (status != HW_OK)
-        return status;
-    if (n_bytes > 0)
-        memcpy(b->base + b->tail, data, n_bytes);
-    b->tail += n_bytes;
-    return HW_OK;
-}
-
-enum hw_status hw_buf_append_slice(struct hw_buf *b, struct hw_slice s)
-{
-    return hw_buf_append(b, s.data, s.len);
 }
 
 enum hw_status hw_buf_append_str(struct hw_buf *b, const char *s)

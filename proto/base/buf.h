@@ -12,6 +12,7 @@
 #define HW_BASE_BUF_H
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "base/slice.h"
 #include "hookwheel/status.h"
@@ -37,13 +38,35 @@ void hw_buf_reset(struct hw_buf *b);
 /* Return whether any append failed since init or reset. */
 enum hw_status hw_buf_failed(const struct hw_buf *b);
 
+/* hw_buf_reserve where there is no room yet, or no more is to come. */
+HW_MUST_USE enum hw_status hw_buf_make_room(struct hw_buf *b, size_t n_bytes);
+
 /* Room for n more bytes at hw_buf_space(); commit says how many were written. */
-HW_MUST_USE enum hw_status hw_buf_reserve(struct hw_buf *b, size_t n_bytes);
+HW_MUST_USE static inline enum hw_status hw_buf_reserve(struct hw_buf *b, size_t n_bytes)
+{
+    bool is_there = b->failed == HW_OK && n_bytes <= b->cap - b->tail &&
+                    n_bytes <= b->max - (b->tail - b->head);
+
+    return is_there ? HW_OK : hw_buf_make_room(b, n_bytes);
+}
 char *hw_buf_space(struct hw_buf *b);
 void hw_buf_commit(struct hw_buf *b, size_t n_bytes);
 
-enum hw_status hw_buf_append(struct hw_buf *b, const void *data, size_t n_bytes);
-enum hw_status hw_buf_append_slice(struct hw_buf *b, struct hw_slice s);
+/* Two hundred of these make a delivery: most end in a copy of known length. */
+static inline enum hw_status hw_buf_append(struct hw_buf *b, const void *data, size_t n_bytes)
+{
+    enum hw_status status = hw_buf_reserve(b, n_bytes);
+
+    if (status == HW_OK && n_bytes > 0) {
+        memcpy(b->base + b->tail, data, n_bytes);
+        b->tail += n_bytes;
+    }
+    return status;
+}
+static inline enum hw_status hw_buf_append_slice(struct hw_buf *b, struct hw_slice s)
+{
+    return hw_buf_append(b, s.data, s.len);
+}
 enum hw_status hw_buf_append_str(struct hw_buf *b, const char *s);
 enum hw_status hw_buf_append_char(struct hw_buf *b, char c);
 enum hw_status hw_buf_append_u64(struct hw_buf *b, uint64_t n); /* decimal */

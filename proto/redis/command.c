@@ -26,18 +26,41 @@ void hw_command_close(struct hw_command *c)
     hw_command_reset(c);
 }
 
+/* Decimal digits of n, right-aligned in `digits`. */
+static struct hw_slice decimal(char digits[20], uint64_t n)
+{
+    size_t at = 20;
+
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    return hw_slice(digits + at, 20 - at);
+}
+
+static char *put(char *to, struct hw_slice bytes)
+{
+    if (bytes.len > 0)
+        memcpy(to, bytes.data, bytes.len);
+    return to + bytes.len;
+}
+
 void hw_command_add(struct hw_command *c, struct hw_slice arg)
 {
     /* One reservation for all pieces: either the whole argument is in, or none of it. */
     size_t need = arg.len > HW_COMMAND_MAX ? arg.len : arg.len + LEN_MAX;
+    char digits[20];
+    char *from, *to;
 
     if (hw_buf_reserve(&c->args, need) != HW_OK)
         return;
-    (void)hw_buf_append_char(&c->args, '$');
-    (void)hw_buf_append_u64(&c->args, arg.len);
-    (void)hw_buf_append(&c->args, "\r\n", 2);
-    (void)hw_buf_append_slice(&c->args, arg);
-    (void)hw_buf_append(&c->args, "\r\n", 2);
+    from = to = hw_buf_space(&c->args);
+    *to++ = '$';
+    to = put(to, decimal(digits, arg.len));
+    to = put(to, HW_SLICE("\r\n"));
+    to = put(to, arg);
+    to = put(to, HW_SLICE("\r\n"));
+    hw_buf_commit(&c->args, (size_t)(to - from));
     c->n_args++;
 }
 
@@ -49,13 +72,8 @@ void hw_command_str(struct hw_command *c, const char *arg)
 void hw_command_u64(struct hw_command *c, uint64_t arg)
 {
     char digits[20];
-    size_t at = sizeof digits;
 
-    do {
-        digits[--at] = (char)('0' + arg % 10);
-        arg /= 10;
-    } while (arg > 0);
-    hw_command_add(c, hw_slice(digits + at, sizeof digits - at));
+    hw_command_add(c, decimal(digits, arg));
 }
 
 void hw_command_fmt(struct hw_command *c, const char *fmt, ...)

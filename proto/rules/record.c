@@ -68,10 +68,10 @@ static bool has_raw_candidate(struct hw_slice data)
     if (memmem(at, data.len, "\"raw\"", 5) != NULL)
         return true;
     /* One of the letters as an escape: \u0072, \u0061, \u0077. */
-    while ((at = memmem(at, (size_t)(end - at), "\\u00", 4)) != NULL) {
-        at += 4;
-        if (end - at >= 2 && (at[0] == '6' || at[0] == '7') &&
-            (at[1] == '1' || at[1] == '2' || at[1] == '7'))
+    while ((at = memchr(at, '\\', (size_t)(end - at))) != NULL) {
+        at++;
+        if (end - at >= 5 && memcmp(at, "u00", 3) == 0 && (at[3] == '6' || at[3] == '7') &&
+            (at[4] == '1' || at[4] == '2' || at[4] == '7'))
             return true;
     }
     return false;

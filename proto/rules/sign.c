@@ -11,12 +11,13 @@
 #include <mbedtls/base64.h>
 #include <mbedtls/constant_time.h>
 #include <mbedtls/platform_util.h>
+#include <nettle/base64.h>
 #include <nettle/sha2.h>
 
 #include "base/must.h"
 #include "tls/trust.h"
 
-enum { DIGEST_BYTES = 32, BLOCK_BYTES = 64, DIGEST_BASE64_BYTES = 44 };
+enum { DIGEST_BYTES = 32, BLOCK_BYTES = 64, DIGEST_BASE64_BYTES = BASE64_ENCODE_RAW_LENGTH(32) };
 
 _Static_assert(sizeof(struct sha256_ctx) <= HW_SIGN_STATE_BYTES, "no room for the state");
 _Static_assert(HW_SIGN_KEY_MAX <= BLOCK_BYTES, "a longer key would have to be hashed first");
@@ -151,12 +152,9 @@ static void mac_message(unsigned char mac[DIGEST_BYTES], const struct hw_sign_ke
 /* "v1,<base64>" and a NUL. */
 static void write_signature(char out[HW_SIGN_BYTES + 1], const unsigned char mac[DIGEST_BYTES])
 {
-    size_t len;
-
     memcpy(out, "v1,", 3);
-    HW_MUST(mbedtls_base64_encode((unsigned char *)out + 3, DIGEST_BASE64_BYTES + 1, &len, mac,
-                                  DIGEST_BYTES) == 0);
-    HW_MUST(len == DIGEST_BASE64_BYTES);
+    base64_encode_raw(out + 3, DIGEST_BYTES, mac);
+    out[3 + DIGEST_BASE64_BYTES] = '\0';
 }
 
 static void write_hex(char out[2 * DIGEST_BYTES], const unsigned char digest[DIGEST_BYTES])
