@@ -109,6 +109,7 @@ struct hw_delivery {
     bool is_retry;                 /* queued among the due retries, not the first attempts */
     bool is_in_flight;             /* counts against the limits of its endpoint */
     bool is_answered;              /* has made room for another attempt */
+    hw_mono_ms answered_at;        /* if is_answered: since when */
     bool is_marked;                /* a suspect whose mark was set before this attempt */
     bool is_lost;                  /* no longer ours in Redis: its outcome is nobody's */
     hw_unix_ms due_ms;             /* of a retry: when it was to be made; 0: a first attempt */

@@ -22,8 +22,12 @@ enum {
     LATE_PART = 16,
     REFILL_MAX = 128,
     ANSWERED_PER_SLOT = 16,
+    PROMPT_MS = 10,                /* what is answered makes room so long */
     RETRY_TURN = 4,                /* one start in four is offered to due retries first */
     SILENT_MS = 100,               /* without an outcome for so long, an endpoint is not waited for */
+    SPAN_MS = 100,
+    QUICK_MS = 1000,
+    ROOM_WAIT_MS = 50,
     BURST_MS = 100
 };
 
@@ -203,7 +207,7 @@ enum hw_status hw_dispatch_add(struct hw_dispatch *d, struct hw_endpoint *e,
     delivery->endpoint = e;
     if (e->n_in_memory++ == 0) {
         d->n_busy++;
-        e->heard_at = d->wheel->now;
+        e->busy_since = e->heard_at = d->wheel->now;
     }
     return HW_OK;
 }
@@ -308,6 +312,7 @@ static void set_answered(struct hw_delivery *delivery, bool answered)
         return;
     delivery->is_answered = answered;
     if (answered) {
+        delivery->answered_at = e->dispatch->wheel->now;
         e->n_answered++;
         e->dispatch->n_answered++;
     } else {
@@ -389,6 +394,17 @@ static size_t share_of(const struct hw_dispatch *d, size_t whole, size_t in_use)
     return share > 0 ? share : 1;
 }
 
+/* Has Redis the oldest of what was answered after a moment, or is there room beside it? */
+static bool is_prompt(const struct hw_endpoint *e)
+{
+    struct hw_list *link = hw_list_first(&e->settling);
+
+    if (e->n_in_flight < e->limit || link == NULL)
+        return true;
+    const struct hw_delivery *oldest = HW_CONTAINER_OF(link, struct hw_delivery, link);
+    return oldest->is_answered && e->dispatch->wheel->now < oldest->answered_at + PROMPT_MS;
+}
+
 /* The first endpoint of the ring that may start, rotated to the end; NULL: none. */
 static struct hw_endpoint *ring_turn(struct hw_dispatch *d, struct hw_list *ring, bool is_due)
 {
@@ -400,7 +416,7 @@ static struct hw_endpoint *ring_turn(struct hw_dispatch *d, struct hw_list *ring
         struct hw_endpoint *e = is_due
                                     ? HW_CONTAINER_OF(link, struct hw_endpoint, in_due_ring)
                                     : HW_CONTAINER_OF(link, struct hw_endpoint, in_first_ring);
-        if (hw_endpoint_attempts(e) >= cap || e->in_flight_bytes >= cap_bytes)
+        if (hw_endpoint_attempts(e) >= cap || e->in_flight_bytes >= cap_bytes || !is_prompt(e))
             continue;
         hw_list_unlink(link);
         hw_list_push_back(ring, link);
@@ -451,6 +467,7 @@ void hw_endpoint_backlog(struct hw_endpoint *e, enum hw_backlog backlog)
 {
     ring_keep(&e->dispatch->backlogged, &e->in_backlogged, backlog != HW_BACKLOG_NONE);
     e->has_only_fill = backlog == HW_BACKLOG_FILL;
+    e->n_backlog = backlog == HW_BACKLOG_LIVE ? UINT64_MAX : 0;
 }
 
 enum hw_backlog hw_endpoint_backlog_of(const struct hw_endpoint *e)
@@ -463,12 +480,42 @@ enum hw_backlog hw_endpoint_backlog_of(const struct hw_endpoint *e)
 void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now)
 {
     e->heard_at = now;
+    if (now >= e->span_began + SPAN_MS) {
+        e->n_in_last_span = now < e->span_began + 2 * SPAN_MS ? e->n_in_span : 0;
+        e->n_in_span = 0;
+        e->span_began = now;
+    }
+    e->n_in_span++;
 }
 
-bool hw_endpoint_keeps_up(const struct hw_endpoint *e, hw_mono_ms now)
+void hw_endpoint_count_backlog(struct hw_endpoint *e, uint64_t n)
 {
-    return hw_endpoint_backlog_of(e) != HW_BACKLOG_LIVE && e->n_first > 0 &&
-           now < e->heard_at + SILENT_MS;
+    e->n_backlog = n;
+}
+
+/* Is what waits for it done within a second? */
+static bool is_quick(const struct hw_endpoint *e, hw_mono_ms now)
+{
+    unsigned n = e->n_in_span > e->n_in_last_span ? e->n_in_span : e->n_in_last_span;
+
+    return now < e->busy_since + QUICK_MS ||
+           (e->n_backlog < UINT32_MAX &&
+            e->kept_first.n + e->n_backlog <= (uint64_t)n * (QUICK_MS / SPAN_MS));
+}
+
+hw_mono_ms hw_endpoint_patience(const struct hw_endpoint *e, hw_mono_ms since)
+{
+    hw_mono_ms for_batch = since + ROOM_WAIT_MS, for_answer = e->heard_at + SILENT_MS;
+    bool is_live = hw_endpoint_backlog_of(e) == HW_BACKLOG_LIVE;
+
+    if (!endpoint_is_active(e) || (e->held_until != 0 && e->rate_per_s <= 0) ||
+        (e->n_first == 0 && !is_live))
+        return 0;
+    if (e->heard_at == e->busy_since)
+        return is_live ? 0 : for_answer;
+    if (!is_quick(e, e->dispatch->wheel->now))
+        return 0;
+    return for_batch < for_answer ? for_batch : for_answer;
 }
 
 size_t hw_endpoint_queue_max(const struct hw_endpoint *e)

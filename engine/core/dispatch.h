@@ -6,10 +6,11 @@
  * one ring for first attempts, one for due retries.  First attempts go before retries, but
  * one start in four is offered to the retries first.
  *
- * In flight counts until Redis has the outcome.  A delivery that the receiver has answered well
- * makes room for the next attempt before, so that the wait for Redis is not a wait of the receiver's:
- * up to sixteen for each slot but the first.  A webhook that takes one at a time gets the next only when
- * Redis has the last one, and a failure keeps its slot until then: it may disable the webhook.
+ * In flight counts until Redis has the outcome: what is in flight when we are killed may be sent
+ * twice.  While Redis is prompt, though, a delivery that the receiver has answered well makes room for
+ * the next attempt before, so that the wait for Redis is not a wait of the receiver's: for 10 ms, and
+ * up to sixteen for each slot but the first.  A webhook that takes one at a time gets the next only
+ * when Redis has the last one, and a failure keeps its slot until then: it may disable the webhook.
  *
  * What waits in Redis comes in two kinds.  Live work goes in order: while some of it waits there,
  * what comes newly waits behind it.  A backfill goes behind whatever is live: what comes newly
@@ -84,7 +85,11 @@ struct hw_endpoint {
     bool is_refilling;             /* it has been asked for */
     bool is_emptied;               /* gone or disabled, and what was parked has been asked for */
     size_t n_coming;               /* of a batch being placed: scratch of the intake */
-    hw_mono_ms heard_at;           /* its newest outcome, or when it began to have work */
+    hw_mono_ms busy_since;         /* it began to have work */
+    hw_mono_ms heard_at;           /* its newest outcome; none since then: busy_since */
+    hw_mono_ms span_began;         /* its outcomes are counted by spans of time */
+    unsigned n_in_span, n_in_last_span;
+    uint64_t n_backlog;            /* live ones that wait in Redis, as last told */
 };
 
 struct hw_dispatch {
@@ -169,10 +174,14 @@ size_t hw_endpoint_room(const struct hw_endpoint *e);
 /* How many waiting ones to fetch from Redis now. */
 struct hw_wanted hw_endpoint_wants(const struct hw_endpoint *e);
 
-/* Has it answered a moment ago, or had no time to yet, and has nothing live of it moved to Redis?
- * Then reading the stream may wait a moment for room, rather than moving work to Redis and
- * back; for one that hangs it does not wait. */
-bool hw_endpoint_keeps_up(const struct hw_endpoint *e, hw_mono_ms now);
+/* How many live ones wait in Redis for it; until told, it is not known: many. */
+void hw_endpoint_count_backlog(struct hw_endpoint *e, uint64_t n);
+
+/* Until when may reading the stream wait for room of it, for what came at `since`, rather than moving
+ * work to Redis and back?  A moment where it is quick: it has answered just now, and what waits for it is
+ * done within a second at its pace (in its first second: at any pace).  Two moments where it had no
+ * time to answer.  Not at all (0) where it is slow, hangs or is held: the others are not to wait for it. */
+hw_mono_ms hw_endpoint_patience(const struct hw_endpoint *e, hw_mono_ms since);
 
 /* Free endpoints without a webhook, without deliveries and with nothing left in Redis. */
 void hw_dispatch_sweep(struct hw_dispatch *d);

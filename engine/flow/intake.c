@@ -14,7 +14,7 @@
 #include "base/must.h"
 #include "hookwheel/alloc.h"
 
-enum { ROOM_WAIT_MS = 50, TROUBLE_WAIT_MS = 500, RECORDS_MAX = 256 << 20, FIELDS_MAX = 700 };
+enum { BATCH_DELIVERIES = 512, TROUBLE_WAIT_MS = 500, RECORDS_MAX = 256 << 20, FIELDS_MAX = 700 };
 
 static void on_later(struct hw_wheel_entry *entry);
 static void intake_accept(struct hw_intake *in);
@@ -248,10 +248,11 @@ static struct hw_endpoint *endpoint_of(struct hw_intake *in, uint32_t w)
     return wh != NULL ? hw_dispatch_endpoint(&in->courier->dispatch, wh) : NULL;
 }
 
-/* Would a quick endpoint's queue run over?  (What would never fit does not count.) */
-static bool should_wait_for_room(struct hw_intake *in, hw_mono_ms now)
+/* Until when to wait for quick endpoints whose queue would run over; 0: there is none.  (What
+ * would never fit does not count.) */
+static hw_mono_ms patience(struct hw_intake *in)
 {
-    bool should = false;
+    hw_mono_ms until = 0;
 
     for (size_t i = 0; i < in->n_targets; i++) {
         struct hw_endpoint *e = endpoint_of(in, in->targets[i].w);
@@ -262,13 +263,13 @@ static bool should_wait_for_room(struct hw_intake *in, hw_mono_ms now)
         struct hw_endpoint *e = hw_dispatch_find(&in->courier->dispatch, in->targets[i].w);
         if (e == NULL || e->n_coming == 0)
             continue;
-        size_t fits =
-            e->n_coming < hw_endpoint_queue_max(e) ? e->n_coming : hw_endpoint_queue_max(e);
-        if (hw_endpoint_room(e) < fits && hw_endpoint_keeps_up(e, now))
-            should = true;
+        size_t max = hw_endpoint_queue_max(e), fits = e->n_coming < max ? e->n_coming : max;
+        hw_mono_ms its = hw_endpoint_patience(e, in->batch_came);
+        if (hw_endpoint_room(e) < fits && its > until)
+            until = its;
         e->n_coming = 0;
     }
-    return should;
+    return until;
 }
 
 static void place_targets(struct hw_intake *in)
@@ -397,27 +398,35 @@ static void intake_accept(struct hw_intake *in)
     hw_ledger_accept(in->ledger, &in->accept, on_accepted);
 }
 
+/* The next ones are likely to be as these are. */
+static void bound_next(struct hw_intake *in)
+{
+    size_t each = (in->n_targets + in->n_events - 1) / in->n_events;
+    size_t most = each > 0 ? BATCH_DELIVERIES / each : BATCH_DELIVERIES;
+
+    hw_ingest_bound(in->ingest, most > 0 ? most : 1);
+}
+
 static void accept_or_wait(struct hw_intake *in)
 {
-    hw_mono_ms now = hw_loop_now(in->loop);
+    hw_mono_ms now = hw_loop_now(in->loop), until = patience(in);
 
-    if (now < in->waits_until && should_wait_for_room(in, now)) {
-        in->is_waiting_for_room = true;
-        if (!hw_wheel_is_armed(&in->later))
-            hw_loop_arm(in->loop, &in->later, in->waits_until - now);
-        return;
-    }
-    in->is_waiting_for_room = false;
+    in->is_waiting_for_room = now < until;
     hw_loop_cancel(in->loop, &in->later);
-    intake_accept(in);
+    if (in->is_waiting_for_room)
+        hw_loop_arm(in->loop, &in->later, until - now);
+    else
+        intake_accept(in);
 }
 
 static void on_later(struct hw_wheel_entry *entry)
 {
     struct hw_intake *in = HW_CONTAINER_OF(entry, struct hw_intake, later);
 
-    in->is_waiting_for_room = false;
-    intake_accept(in);
+    if (in->is_waiting_for_room)
+        accept_or_wait(in);
+    else
+        intake_accept(in);
 }
 
 void hw_intake_look(struct hw_intake *in)
@@ -446,6 +455,7 @@ void hw_intake_on_batch(struct hw_intake *in, const struct hw_ingest_batch *batc
         hw_loop_arm(in->loop, &in->later, TROUBLE_WAIT_MS);
         return;
     }
-    in->waits_until = hw_loop_now(in->loop) + ROOM_WAIT_MS;
+    bound_next(in);
+    in->batch_came = hw_loop_now(in->loop);
     accept_or_wait(in);
 }

@@ -47,7 +47,7 @@ struct hw_intake {
     struct hw_reject *rejects; /* owned; one for each bad entry */
     size_t n_rejects, cap_rejects, n_rejects_open;
     struct hw_wheel_entry later;   /* room to wait for, or a trouble to wait out */
-    hw_mono_ms waits_until;        /* for room */
+    hw_mono_ms batch_came;
     struct hw_registry_op refresh; /* an account whose webhooks had changed */
     bool is_waiting_for_room;
     bool is_accepting;

@@ -91,6 +91,8 @@ static void on_refilled(struct hw_take *t, enum hw_redis_trouble trouble,
     hw_errand_take_in(k, items, n_items, e->write_off);
     if (endpoint != NULL && e->write_off == HW_FAILURE_NONE)
         hw_courier_refilled(k->courier, endpoint, left_behind(trouble, n_left, t->n_fill_left));
+    if (endpoint != NULL && trouble == HW_REDIS_FINE)
+        hw_endpoint_count_backlog(endpoint, n_left);
     hw_errand_end(e);
     if (trouble == HW_REDIS_FINE)
         bound_backlog(k, w, n_left);
@@ -130,24 +132,38 @@ static bool is_bounding(const struct hw_keeper *k, uint32_t w)
     return false;
 }
 
+/* How many may wait in Redis beside those that wait in memory. */
+static uint64_t most_waiting(const struct hw_keeper *k, uint32_t w)
+{
+    const struct hw_endpoint *endpoint = hw_dispatch_find(&k->courier->dispatch, w);
+    uint64_t kept = endpoint != NULL ? endpoint->kept_first.n : 0;
+
+    return k->backlog_max > kept ? k->backlog_max - kept : 0;
+}
+
 /* The oldest of too many go, a piece at a time; the answer says how many are left.  Others may
  * be at it too, so how many are too many is decided in Redis. */
 static void bound_backlog(struct hw_keeper *k, uint32_t w, uint64_t n_waiting)
 {
+    uint64_t most = most_waiting(k, w);
     struct hw_errand *e;
 
-    if (n_waiting <= k->backlog_max || is_bounding(k, w) ||
+    if (n_waiting <= most || is_bounding(k, w) ||
         (e = new_refill(k, w, HW_FAILURE_BACKLOG_FULL)) == NULL)
         return;
-    if (hw_ledger_take_surplus(k->ledger, &e->take, w, k->backlog_max, EMPTY_MAX,
+    if (hw_ledger_take_surplus(k->ledger, &e->take, w, most, EMPTY_MAX,
                                on_refilled) != HW_OK)
         hw_errand_end(e);
 }
 
 void hw_keeper_on_waiting(struct hw_keeper *k, uint32_t w, uint64_t n_waiting)
 {
+    struct hw_endpoint *endpoint;
+
     if (n_waiting > 0)
         hw_courier_backlog(k->courier, w, HW_BACKLOG_LIVE);
+    if ((endpoint = hw_dispatch_find(&k->courier->dispatch, w)) != NULL)
+        hw_endpoint_count_backlog(endpoint, n_waiting);
     bound_backlog(k, w, n_waiting);
 }
 

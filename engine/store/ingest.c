@@ -40,6 +40,7 @@ struct hw_ingest {
     struct hw_reader reader;
     unsigned read_generation;
     size_t count; /* COUNT of the next read */
+    size_t most;  /* and what bounds it */
     struct hw_wheel_entry retry;
 
     struct hw_batch kept; /* what the batch points to */
@@ -85,7 +86,7 @@ static void try_later(struct hw_ingest *g)
  * them are more than one answer can be. */
 static void choose_count(struct hw_ingest *g, size_t fitting)
 {
-    size_t most = 4 * g->count < COUNT_MAX ? 4 * g->count : COUNT_MAX;
+    size_t most = 4 * g->count < g->most ? 4 * g->count : g->most;
 
     g->count = fitting < 1 ? 1 : fitting > most ? most : fitting;
 }
@@ -412,6 +413,13 @@ void hw_ingest_done(struct hw_ingest *g)
     step(g);
 }
 
+void hw_ingest_bound(struct hw_ingest *g, size_t most)
+{
+    g->most = most < COUNT_MAX ? most : COUNT_MAX;
+    if (g->count > g->most)
+        g->count = g->most;
+}
+
 hw_mono_ms hw_ingest_last_read(const struct hw_ingest *g)
 {
     return g->reader.last_read;
@@ -454,6 +462,7 @@ enum hw_status hw_ingest_open(struct hw_ingest **out, const struct hw_ingest_opt
     g->options = *options;
     g->store = options->store;
     g->count = COUNT_FIRST;
+    g->most = COUNT_MAX;
     hw_closing_init(&g->closing);
     hw_batch_init(&g->kept);
     hw_batch_init(&g->ahead);

@@ -61,6 +61,10 @@ void hw_ingest_start(struct hw_ingest *g);
 /* The batch that is out is finished with: read on. */
 void hw_ingest_done(struct hw_ingest *g);
 
+/* Read at most so many at once from now on (at least 1): events with many deliveries each are to
+ * come in smaller batches, which find room sooner. */
+void hw_ingest_bound(struct hw_ingest *g, size_t most);
+
 /* Read no more; a read under way is called off.  cb runs once when no read is under way and
  * no batch is out (a last batch may still come before it). */
 void hw_ingest_stop(struct hw_ingest *g, void (*cb)(void *data), void *data);

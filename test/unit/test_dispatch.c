@@ -249,6 +249,26 @@ CASE(what_is_delivered_makes_room_before_it_is_settled)
     finish();
 }
 
+CASE(it_makes_room_only_while_redis_is_prompt)
+{
+    begin(100);
+    struct hw_endpoint *e = endpoint(0, 2, 0);
+    queue_many(e, 30, false);
+    struct hw_delivery *first = next();
+    answer(first, HW_VERDICT_DELIVERED);
+    hw_wheel_advance(&wheel, wheel.now + 9);
+    struct hw_delivery *second = next();
+    CHECK_NOT_NULL(second);
+    answer(second, HW_VERDICT_DELIVERED);
+    CHECK_NOT_NULL(next());
+    CHECK_UINT(e->n_in_flight, ==, 3);
+    hw_wheel_advance(&wheel, wheel.now + 1);
+    CHECK_NULL(next()); /* the first has waited for ten */
+    end(first);
+    CHECK_NOT_NULL(next());
+    finish();
+}
+
 CASE(one_at_a_time_waits_until_the_last_is_settled)
 {
     begin(100);
@@ -607,10 +627,10 @@ CASE(a_backfill_that_waits_keeps_nothing_live_out_of_memory)
     CHECK_INT(hw_endpoint_backlog_of(e), ==, HW_BACKLOG_FILL);
     CHECK_UINT(hw_endpoint_room(e), ==, 64);
     queue(e, false);
-    CHECK(hw_endpoint_keeps_up(e, wheel.now));
+    CHECK_UINT(hw_endpoint_patience(e, wheel.now), >, wheel.now);
     hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
     CHECK_UINT(hw_endpoint_room(e), ==, 0);
-    CHECK(!hw_endpoint_keeps_up(e, wheel.now));
+    CHECK_UINT(hw_endpoint_patience(e, wheel.now), ==, 0);
     hw_endpoint_backlog(e, HW_BACKLOG_NONE);
     CHECK_INT(hw_endpoint_backlog_of(e), ==, HW_BACKLOG_NONE);
     finish();
@@ -739,23 +759,75 @@ CASE(a_crowd_that_hangs_leaves_room_in_memory_for_the_others)
     finish();
 }
 
-CASE(keeping_up_is_an_outcome_in_the_last_moment)
+static struct hw_endpoint *busy_since_5000(void)
+{
+    struct hw_endpoint *e = endpoint(0, 4, 0);
+
+    hw_wheel_advance(&wheel, 5000);
+    queue_many(e, 30, false);
+    return e;
+}
+
+static void answers(struct hw_endpoint *e, unsigned n, hw_mono_ms now)
+{
+    for (unsigned i = 0; i < n; i++)
+        hw_endpoint_done(e, now);
+}
+
+CASE(who_has_just_answered_is_waited_for)
+{
+    begin(100);
+    struct hw_endpoint *e = busy_since_5000();
+    answers(e, 1, 5100);
+    CHECK_UINT(hw_endpoint_patience(e, 5100), ==, 5150); /* for this batch */
+    CHECK_UINT(hw_endpoint_patience(e, 5180), ==, 5200); /* for the next answer */
+    CHECK_UINT(hw_endpoint_patience(e, 5500), ==, 5200); /* that is past: it hangs */
+    finish();
+}
+
+CASE(who_had_no_time_to_answer_is_waited_for_longer)
+{
+    begin(100);
+    struct hw_endpoint *e = busy_since_5000();
+    CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 5100);
+    CHECK_UINT(hw_endpoint_patience(e, 5090), ==, 5100);
+    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
+    CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 0);
+    finish();
+}
+
+CASE(who_has_work_for_longer_than_a_second_is_not_waited_for)
+{
+    begin(100);
+    struct hw_endpoint *e = busy_since_5000();
+    hw_wheel_advance(&wheel, 6000);
+    answers(e, 2, 6000); /* twenty a second, and thirty wait */
+    CHECK_UINT(hw_endpoint_patience(e, 6000), ==, 0);
+    answers(e, 1, 6010);
+    CHECK_UINT(hw_endpoint_patience(e, 6010), ==, 6060);
+    answers(e, 1, 6100); /* a new span: the last one counts */
+    CHECK_UINT(hw_endpoint_patience(e, 6100), ==, 6150);
+    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
+    CHECK_UINT(hw_endpoint_patience(e, 6100), ==, 0); /* nobody has told how many */
+    hw_endpoint_count_backlog(e, 1);
+    CHECK_UINT(hw_endpoint_patience(e, 6100), ==, 0);
+    answers(e, 3, 6110);
+    CHECK_UINT(hw_endpoint_patience(e, 6110), ==, 6160);
+    answers(e, 1, 6400); /* the last span is long ago */
+    CHECK_UINT(hw_endpoint_patience(e, 6400), ==, 0);
+    finish();
+}
+
+CASE(whom_waiting_would_not_help_is_not_waited_for)
 {
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0);
     hw_wheel_advance(&wheel, 5000);
+    CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 0); /* nothing is queued */
     queue(e, false);
-    CHECK(hw_endpoint_keeps_up(e, wheel.now + 99)); /* it had no time to answer yet */
-    CHECK(!hw_endpoint_keeps_up(e, wheel.now + 100));
-    hw_endpoint_done(e, 6000);
-    CHECK(hw_endpoint_keeps_up(e, 6000));
-    CHECK(hw_endpoint_keeps_up(e, 6099));
-    CHECK(!hw_endpoint_keeps_up(e, 6100));
-    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
-    CHECK(!hw_endpoint_keeps_up(e, 6000));
-    hw_endpoint_backlog(e, HW_BACKLOG_NONE);
-    next();
-    CHECK(!hw_endpoint_keeps_up(e, 6000)); /* nothing is queued: nothing to wait for */
+    CHECK_UINT(hw_endpoint_patience(e, 5000), >, 0);
+    hw_endpoint_hold(e, 5010);
+    CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 0);
     finish();
 }
 
