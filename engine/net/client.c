@@ -1,6 +1,7 @@
 /*
- * post     an idle connection: send at once; else wait in the origin's list, and at the end of
- *          the turn (on_turn) origins take turns in being given permits
+ * post     an idle connection: send at once; else wait in the origin's list, for one that comes
+ *          free (patient); then, at the end of a turn (on_turn), origins take turns in being
+ *          given permits
  * begin    permit, descriptor -> clock starts -> resolve (not for a literal) -> on_resolved:
  *          refuse addresses -> connect -> on_ready -> send
  * send     on_progress: head complete -> held back for the body, or told -> drained: renewed
@@ -38,6 +39,8 @@ struct hw_client {
     struct hw_list under_way; /* requests that use the network */
     struct hw_list turns;     /* origins that may open a connection, and want to */
     struct hw_turn_hook hook; /* gives permits */
+    struct hw_list patient;   /* origins that will want to, when a request has waited */
+    struct hw_wheel_entry patience; /* armed while there are any */
     struct hw_wheel_entry ending;
     struct hw_closing closing;
     void (*closed_cb)(void *data);
@@ -54,20 +57,56 @@ static void observe(struct hw_client *c, enum hw_metric_phase phase, hw_mono_us 
 
 /* ---- who may open a connection ---- */
 
-static bool origin_wants_more(const struct hw_pool_origin *o)
+static struct hw_client_req *origin_next(const struct hw_pool_origin *o)
 {
-    size_t n_established = o->n_open - o->n_opening;
+    return HW_CONTAINER_OF(hw_list_first(&o->waiting), struct hw_client_req, link);
+}
+
+static size_t origin_established(const struct hw_pool_origin *o)
+{
+    return o->n_open - o->n_opening;
+}
+
+static bool origin_may_want_more(const struct hw_pool_origin *o)
+{
     return !hw_list_is_empty(&o->waiting) &&
-           o->n_opening < HW_CLIENT_OPENING_MIN + n_established;
+           o->n_opening < HW_CLIENT_OPENING_MIN + origin_established(o);
+}
+
+/* When it is no use to wait any longer for one of the connections there are. */
+static hw_mono_ms origin_patient_until(const struct hw_pool_origin *o)
+{
+    return origin_established(o) == 0 ? 0 : origin_next(o)->asked_at + HW_CLIENT_REUSE_MS;
+}
+
+static bool origin_wants_more(const struct hw_client *c, const struct hw_pool_origin *o)
+{
+    return origin_may_want_more(o) && hw_loop_now(c->loop) >= origin_patient_until(o);
 }
 
 /* Call when an origin has gained a request, or room for one more connection. */
 static void origin_queue(struct hw_client *c, struct hw_pool_origin *o)
 {
-    if (c->is_closing || hw_list_is_linked(&o->turn) || !origin_wants_more(o))
+    if (c->is_closing || hw_list_is_linked(&o->turn) || !origin_may_want_more(o))
         return;
-    hw_list_push_back(&c->turns, &o->turn);
-    hw_turn_hook_ask(c->loop, &c->hook);
+    if (origin_wants_more(c, o)) {
+        hw_list_push_back(&c->turns, &o->turn);
+        hw_turn_hook_ask(c->loop, &c->hook);
+        return;
+    }
+    hw_list_push_back(&c->patient, &o->turn);
+    if (!hw_wheel_is_armed(&c->patience))
+        hw_loop_arm(c->loop, &c->patience, HW_CLIENT_REUSE_MS);
+}
+
+static void on_patience(struct hw_wheel_entry *e)
+{
+    struct hw_client *c = HW_CONTAINER_OF(e, struct hw_client, patience);
+    struct hw_list again, *at;
+    hw_list_init(&again);
+    hw_list_splice(&again, &c->patient);
+    while ((at = hw_list_pop(&again)))
+        origin_queue(c, HW_CONTAINER_OF(at, struct hw_pool_origin, turn));
 }
 
 static void on_permits(struct hw_permits *p)
@@ -287,20 +326,17 @@ static void req_begin(struct hw_client_req *req)
         req_fail_memory(req);
 }
 
-static struct hw_client_req *origin_next(const struct hw_pool_origin *o)
-{
-    return HW_CONTAINER_OF(hw_list_first(&o->waiting), struct hw_client_req, link);
-}
-
 /* One connection for the origin whose turn it is; false: there is no descriptor. */
 static bool origin_open_one(struct hw_client *c, struct hw_pool_origin *o)
 {
-    bool wants_more = origin_wants_more(o); /* they may have been served meanwhile */
+    bool wants_more = origin_wants_more(c, o); /* they may have been served meanwhile */
     if (wants_more && !hw_pool_reserve(&c->pool, o, false))
         return false;
     hw_list_unlink(&o->turn);
-    if (!wants_more)
+    if (!wants_more) {
+        origin_queue(c, o);
         return true;
+    }
     o->n_users++; /* what follows may fail and end everything it has */
     req_begin(origin_next(o));
     origin_queue(c, o); /* behind the others */
@@ -542,6 +578,7 @@ static void req_init(struct hw_client_req *req, struct hw_client *c,
     req->cb = cb;
     req->conn = NULL;
     req->state = HW_CLIENT_WAITING;
+    req->asked_at = hw_loop_now(c->loop);
     req->started_us = 0;
     req->started_ms = 0;
     req->dns_ms = -1;
@@ -616,6 +653,8 @@ enum hw_status hw_client_open(struct hw_client **out, struct hw_loop *loop,
     hw_permits_init(&c->permits, loop, on_permits);
     hw_list_init(&c->under_way);
     hw_list_init(&c->turns);
+    hw_list_init(&c->patient);
+    hw_wheel_entry_init(&c->patience, on_patience);
     hw_turn_hook_add(loop, &c->hook, on_turn);
     hw_wheel_entry_init(&c->ending, on_ending);
     hw_closing_init(&c->closing);
@@ -677,6 +716,7 @@ void hw_client_close(struct hw_client *c, void (*cb)(void *data), void *data)
     c->closed_cb = cb;
     c->closed_data = data;
     hw_turn_hook_remove(&c->hook);
+    hw_loop_cancel(c->loop, &c->patience);
     hw_closing_hold(&c->closing);
     hw_loop_arm(c->loop, &c->ending, 0);
     hw_closing_begin(&c->closing, client_closed);

@@ -19,7 +19,9 @@
  *           dropped; nothing later is heard of it.
  * Fairness  origins take turns in opening connections, and one may have no more in the making
  *           than HW_CLIENT_OPENING_MIN and as many as it has established: what answers
- *           grows fast, what does not answer ties up little.
+ *           grows fast, what does not answer ties up little.  While it has connections, a
+ *           request first waits HW_CLIENT_REUSE_MS for one of them: with a receiver that
+ *           answers quickly that is sooner than a handshake, and much cheaper.
  * Memory    the request is the caller's (embed it); connections are the pool's.
  * Errors    see hw_client_post; outcomes of the network are in the result, never in a status.
  * Cost      a reused connection: one write, one read, no allocation once buffers have grown.
@@ -36,7 +38,8 @@
 #include "rules/failure.h"
 #include "tls/trust.h"
 
-#define HW_CLIENT_OPENING_MIN 16
+#define HW_CLIENT_OPENING_MIN 8
+#define HW_CLIENT_REUSE_MS    5
 
 struct hw_client;
 struct hw_client_req;
@@ -114,6 +117,7 @@ struct hw_client_req {
     struct hw_resolve_req resolve;
     struct hw_permit permit;
     enum hw_client_state state;
+    hw_mono_ms asked_at;
     hw_mono_us started_us; /* when it began to use the network; 0: not yet */
     hw_unix_ms started_ms;
     int32_t dns_ms;
