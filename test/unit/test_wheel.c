@@ -6,6 +6,7 @@ enum { N = 400 };
 
 struct timer {
     struct hw_wheel_entry entry;
+    unsigned armed_as;   /* 1 for the first arming of all, and so on */
     hw_mono_ms fired_at; /* 0: not since the last look */
     unsigned n_fired;
 };
@@ -14,6 +15,13 @@ static struct hw_wheel wheel;
 static struct timer timers[N];
 static hw_mono_ms advancing_to;
 static hw_mono_ms last_due;
+static unsigned n_armings, last_armed_as;
+
+static void arm(int i, hw_mono_ms due)
+{
+    timers[i].armed_as = ++n_armings;
+    hw_wheel_arm(&wheel, &timers[i].entry, due);
+}
 
 static void on_timer(struct hw_wheel_entry *e)
 {
@@ -22,7 +30,10 @@ static void on_timer(struct hw_wheel_entry *e)
     CHECK(!hw_wheel_is_armed(e));
     CHECK_UINT(e->due, <=, advancing_to); /* never early */
     CHECK_UINT(e->due, >=, last_due);     /* in order */
+    if (e->due == last_due)
+        CHECK_UINT(t->armed_as, >, last_armed_as);
     last_due = e->due;
+    last_armed_as = t->armed_as;
     t->n_fired++;
     t->fired_at = advancing_to;
 }
@@ -46,7 +57,7 @@ static void advance(hw_mono_ms now)
 CASE(fires_at_its_millisecond_and_not_before)
 {
     begin(1000);
-    hw_wheel_arm(&wheel, &timers[0].entry, 1010);
+    arm(0, 1010);
     advance(1009);
     CHECK_UINT(timers[0].n_fired, ==, 0);
     advance(1010);
@@ -57,7 +68,7 @@ CASE(fires_at_its_millisecond_and_not_before)
 CASE(what_is_due_already_fires_on_the_next_advance)
 {
     begin(1000);
-    hw_wheel_arm(&wheel, &timers[0].entry, 900);
+    arm(0, 900);
     CHECK_NULL(hw_wheel_check(&wheel));
     advance(1000);
     CHECK_UINT(timers[0].n_fired, ==, 1);
@@ -68,8 +79,8 @@ CASE(arming_again_moves_and_cancel_is_immediate)
     hw_mono_ms at = 0;
 
     begin(0);
-    hw_wheel_arm(&wheel, &timers[0].entry, 100000);
-    hw_wheel_arm(&wheel, &timers[0].entry, 10);
+    arm(0, 100000);
+    arm(0, 10);
     CHECK_UINT(wheel.n_armed, ==, 1);
     CHECK(hw_wheel_next(&wheel, &at));
     CHECK_UINT(at, ==, 10);
@@ -93,13 +104,30 @@ CASE(cancel_inside_a_callback_is_safe)
     begin(0);
     hw_wheel_entry_init(&timers[0].entry, cancel_victim);
     victim = &timers[1];
-    hw_wheel_arm(&wheel, &timers[0].entry, 70);
-    hw_wheel_arm(&wheel, &timers[1].entry, 70);
-    hw_wheel_arm(&wheel, &timers[2].entry, 70);
+    arm(0, 70);
+    arm(1, 70);
+    arm(2, 70);
     advance(70);
     CHECK_UINT(timers[0].n_fired, ==, 1);
     CHECK_UINT(timers[1].n_fired, ==, 0);
     CHECK_UINT(timers[2].n_fired, ==, 1);
+}
+
+CASE(cancel_inside_a_callback_reaches_what_this_advance_was_to_run)
+{
+    begin(1000);
+    hw_wheel_entry_init(&timers[0].entry, cancel_victim);
+    arm(0, 900);
+    arm(1, 900);
+    victim = &timers[1];
+    advance(1000);
+    CHECK_UINT(timers[1].n_fired, ==, 0);
+    arm(0, 2000);
+    arm(1, 90000);
+    advance(100000);
+    CHECK_UINT(timers[0].n_fired, ==, 2);
+    CHECK_UINT(timers[1].n_fired, ==, 0);
+    CHECK_UINT(wheel.n_armed, ==, 0);
 }
 
 static void rearm_for_now(struct hw_wheel_entry *e)
@@ -112,7 +140,7 @@ CASE(rearming_for_now_does_not_starve)
 {
     begin(0);
     hw_wheel_entry_init(&timers[0].entry, rearm_for_now);
-    hw_wheel_arm(&wheel, &timers[0].entry, 5);
+    arm(0, 5);
     advance(50);
     CHECK_UINT(timers[0].n_fired, ==, 1);
     advance(50);
@@ -123,7 +151,7 @@ CASE(rearming_for_now_does_not_starve)
 CASE(a_clock_that_goes_back_is_no_time_passing)
 {
     begin(1000);
-    hw_wheel_arm(&wheel, &timers[0].entry, 1001);
+    arm(0, 1001);
     advancing_to = 1000;
     hw_wheel_advance(&wheel, 500);
     CHECK_NULL(hw_wheel_check(&wheel));
@@ -135,8 +163,8 @@ CASE(a_clock_that_goes_back_is_no_time_passing)
 CASE(far_deadlines_and_the_end_of_time)
 {
     begin(UINT64_MAX - 100);
-    hw_wheel_arm(&wheel, &timers[0].entry, UINT64_MAX);
-    hw_wheel_arm(&wheel, &timers[1].entry, UINT64_MAX - 50);
+    arm(0, UINT64_MAX);
+    arm(1, UINT64_MAX - 50);
     advance(UINT64_MAX - 50);
     CHECK_UINT(timers[1].n_fired, ==, 1);
     CHECK_UINT(timers[0].n_fired, ==, 0);
@@ -163,7 +191,7 @@ CASE(random_walk_agrees_with_a_table)
         case 0:
         case 1:
             due[i] = now + some_distance() + (check_random_below(8) != 0);
-            hw_wheel_arm(&wheel, &timers[i].entry, due[i]);
+            arm(i, due[i]);
             break;
         case 2:
             due[i] = 0;
@@ -174,8 +202,8 @@ CASE(random_walk_agrees_with_a_table)
             for (int k = 0; k < N; k++)
                 if (due[k] != 0 && due[k] < earliest)
                     earliest = due[k];
-            if (hw_wheel_next(&wheel, &next))
-                CHECK_UINT(next, <=, earliest > now ? earliest : now); /* never later than true */
+            if (hw_wheel_next(&wheel, &next)) /* never later than true */
+                CHECK_UINT(next, <=, earliest > now ? earliest : now);
             else
                 CHECK_UINT(earliest, ==, UINT64_MAX);
             now += some_distance();
@@ -193,6 +221,31 @@ CASE(random_walk_agrees_with_a_table)
     }
 }
 
+/* All are due at one millisecond or the next, and armed from nearer and nearer. */
+static void meet_at(hw_mono_ms due, hw_mono_ms begin_at)
+{
+    begin(begin_at);
+    for (int i = 0; i < N; i++) {
+        arm(i, due + (i % 4 == 0));
+        if (i % 5 == 0)
+            hw_wheel_cancel(&wheel, &timers[check_random_below((uint64_t)i + 1)].entry);
+        if (i % 4 == 0 && wheel.now < due)
+            advance(wheel.now + check_random_below(due - wheel.now));
+    }
+    advance(due + 1);
+    CHECK_UINT(wheel.n_armed, ==, 0);
+}
+
+/* on_timer checks the order; due times where slots of several levels begin are the hard
+ * ones. */
+CASE(one_millisecond_runs_in_order_of_arming)
+{
+    for (unsigned shift = 0; shift < 40; shift++) {
+        hw_mono_ms due = (hw_mono_ms)1 << 41 | (check_random() >> 24 >> shift << shift);
+        meet_at(due, due - 1 - some_distance());
+    }
+}
+
 /* Going from next to next reaches every deadline, in a bounded number of steps each. */
 CASE(stepping_by_next_reaches_everything)
 {
@@ -201,7 +254,7 @@ CASE(stepping_by_next_reaches_everything)
 
     begin(12345);
     for (int i = 0; i < N; i++)
-        hw_wheel_arm(&wheel, &timers[i].entry, 12345 + some_distance());
+        arm(i, 12345 + some_distance());
     while (hw_wheel_next(&wheel, &at)) {
         advance(at);
         n_steps++;
@@ -212,7 +265,30 @@ CASE(stepping_by_next_reaches_everything)
     CHECK_UINT(n_steps, <=, N * HW_WHEEL_LEVELS);
 }
 
-CASE(an_entry_is_small)
+/* Moving down costs a wake-up each time. */
+CASE(what_is_armed_from_near_wakes_nobody_before_its_time)
 {
-    CHECK_UINT(sizeof(struct hw_wheel_entry), <=, 48);
+    const struct {
+        hw_mono_ms distance;
+        size_t most;
+    } steps[] = { { 4095, 1 }, { 262143, 2 }, { 16777215, 3 } };
+    hw_mono_ms at;
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+        for (int run = 0; run < 200; run++) {
+            size_t n = 0;
+            begin(check_random() >> 24);
+            arm(0, wheel.now + 1 + check_random_below(steps[i].distance));
+            for (; hw_wheel_next(&wheel, &at); n++)
+                advance(at);
+            CHECK_UINT(n, <=, steps[i].most);
+            CHECK_UINT(timers[0].n_fired, ==, 1);
+            CHECK_UINT(timers[0].fired_at, ==, timers[0].entry.due);
+        }
+}
+
+CASE(an_entry_is_small_and_the_wheel_not_large)
+{
+    CHECK_UINT(sizeof(struct hw_wheel_entry), <=, 32);
+    CHECK_UINT(sizeof(struct hw_wheel), <=, 142 * 1024);
 }
