@@ -28,6 +28,7 @@
 enum {
     DRAIN_MS = 500,
     DRAIN_BYTES = 64 * 1024,
+    LEAST_RISES = 256, /* by this part, an answer */
 };
 
 struct hw_client {
@@ -76,7 +77,20 @@ static bool origin_may_want_more(const struct hw_pool_origin *o)
 /* When it is no use to wait any longer for one of the connections there are. */
 static hw_mono_ms origin_patient_until(const struct hw_pool_origin *o)
 {
-    return origin_established(o) == 0 ? 0 : origin_next(o)->asked_at + HW_CLIENT_REUSE_MS;
+    bool is_crowded = o->answer_us > 2 * o->least_answer_us;
+    if (origin_established(o) == 0)
+        return 0;
+    return origin_next(o)->asked_at +
+           (is_crowded ? HW_CLIENT_CROWDED_MS : HW_CLIENT_REUSE_MS);
+}
+
+/* How long answers take of late, and at least; the least rises by and by, lest one lucky answer
+ * count for ever. */
+static void origin_answered(struct hw_pool_origin *o, hw_mono_us took_us)
+{
+    hw_mono_us least_us = o->least_answer_us + o->least_answer_us / LEAST_RISES;
+    o->answer_us = o->answer_us == 0 ? took_us : (o->answer_us * 7 + took_us) / 8;
+    o->least_answer_us = o->least_answer_us == 0 || took_us < least_us ? took_us : least_us;
 }
 
 static bool origin_wants_more(const struct hw_client *c, const struct hw_pool_origin *o)
@@ -444,6 +458,7 @@ static void req_succeed(struct hw_client_req *req)
     res.tls_version = tls_version(conn);
     hw_response_field(r, "retry-after", &res.retry_after);
     observe(c, HW_METRIC_FIRST_BYTE, conn->first_byte_us - conn->sent_us);
+    origin_answered(conn->origin, conn->first_byte_us - conn->sent_us);
     req_detach(req);
     req->cb(req, &res);
     if (conn->state == HW_CONN_FAILED)

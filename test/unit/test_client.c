@@ -1100,6 +1100,70 @@ CASE(many_to_one_origin)
     world_close(&w);
 }
 
+static void answer_late(struct session *s)
+{
+    s->rest = s->r->answer;
+    hw_loop_arm(s->r->loop, &s->timer, 60);
+}
+
+enum { BURST = 10 };
+
+static void burst_begin(struct world *w, struct post *p)
+{
+    for (int i = 0; i < BURST; i++)
+        post_begin(w, &p[i], plain_host);
+}
+
+static void burst_end(struct post *p)
+{
+    for (int i = 0; i < BURST; i++) {
+        post_end(&p[i]);
+        CHECK_DELIVERED(&p[i]);
+    }
+}
+
+CASE(where_answers_are_quick_a_connection_serves_many)
+{
+    struct world w;
+    static struct post first, p[BURST];
+    world_init(&w, false);
+    post(&w, &first, plain_host);
+    burst_begin(&w, p);
+    burst_end(p);
+    CHECK_INT(w.receiver.n_accepted, <=, 4);
+    world_close(&w);
+}
+
+CASE(where_answers_take_long_each_gets_a_connection)
+{
+    struct world w;
+    static struct post first, p[BURST];
+    world_init(&w, false);
+    w.receiver.on_request = answer_late;
+    post(&w, &first, plain_host);
+    burst_begin(&w, p);
+    burst_end(p);
+    CHECK_INT(w.receiver.n_accepted, >=, BURST / 2);
+    world_close(&w);
+}
+
+/* It was quick and is not any more: more connections would not help it, at first. */
+CASE(where_it_is_crowded_nobody_hurries_to_connect)
+{
+    struct world w;
+    static struct post quick, late, p[BURST];
+    world_init(&w, false);
+    post(&w, &quick, plain_host);
+    w.receiver.on_request = answer_late;
+    post(&w, &late, plain_host);
+    burst_begin(&w, p);
+    pause_ms(&w, 30);
+    CHECK_INT(w.receiver.n_accepted, ==, 1);
+    burst_end(p);
+    CHECK_INT(w.receiver.n_accepted, >, 1);
+    world_close(&w);
+}
+
 /* One receiver hangs with everything it gets; another is not made to wait for it. */
 CASE(a_hanging_origin_does_not_hold_up_another)
 {
