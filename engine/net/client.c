@@ -28,7 +28,7 @@
 enum {
     DRAIN_MS = 500,
     DRAIN_BYTES = 64 * 1024,
-    LEAST_RISES = 256, /* by this part, an answer */
+    LEAST_SPAN_MS = 10000,
 };
 
 struct hw_client {
@@ -74,28 +74,37 @@ static bool origin_may_want_more(const struct hw_pool_origin *o)
            o->n_opening < HW_CLIENT_OPENING_MIN + origin_established(o);
 }
 
-/* When it is no use to wait any longer for one of the connections there are. */
-static hw_mono_ms origin_patient_until(const struct hw_pool_origin *o)
+static hw_mono_us least(hw_mono_us a, hw_mono_us b)
 {
-    bool is_crowded = o->answer_us > 2 * o->least_answer_us;
-    if (origin_established(o) == 0)
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/* How long answers take of late, and at least; of what was long ago nothing is known any more. */
+static void origin_answered(struct hw_pool_origin *o, hw_mono_us took_us, hw_mono_ms now)
+{
+    if (now >= o->span_began + LEAST_SPAN_MS) {
+        o->least_us[1] = now < o->span_began + 2 * LEAST_SPAN_MS ? o->least_us[0] : 0;
+        o->least_us[0] = 0;
+        o->span_began = now;
+    }
+    o->least_us[0] = least(o->least_us[0], took_us);
+    o->answer_us = o->answer_us == 0 ? took_us : (o->answer_us * 7 + took_us) / 8;
+}
+
+/* When it is no use to wait any longer for one of the connections there are. */
+static hw_mono_ms origin_patient_until(const struct hw_client *c,
+                                       const struct hw_pool_origin *o)
+{
+    bool is_crowded = o->answer_us > 2 * least(o->least_us[0], o->least_us[1]);
+    if (origin_established(o) == 0 || c->pool.n_open < HW_CLIENT_FEW)
         return 0;
     return origin_next(o)->asked_at +
            (is_crowded ? HW_CLIENT_CROWDED_MS : HW_CLIENT_REUSE_MS);
 }
 
-/* How long answers take of late, and at least; the least rises by and by, lest one lucky answer
- * count for ever. */
-static void origin_answered(struct hw_pool_origin *o, hw_mono_us took_us)
-{
-    hw_mono_us least_us = o->least_answer_us + o->least_answer_us / LEAST_RISES;
-    o->answer_us = o->answer_us == 0 ? took_us : (o->answer_us * 7 + took_us) / 8;
-    o->least_answer_us = o->least_answer_us == 0 || took_us < least_us ? took_us : least_us;
-}
-
 static bool origin_wants_more(const struct hw_client *c, const struct hw_pool_origin *o)
 {
-    return origin_may_want_more(o) && hw_loop_now(c->loop) >= origin_patient_until(o);
+    return origin_may_want_more(o) && hw_loop_now(c->loop) >= origin_patient_until(c, o);
 }
 
 /* Call when an origin has gained a request, or room for one more connection. */
@@ -458,7 +467,7 @@ static void req_succeed(struct hw_client_req *req)
     res.tls_version = tls_version(conn);
     hw_response_field(r, "retry-after", &res.retry_after);
     observe(c, HW_METRIC_FIRST_BYTE, conn->first_byte_us - conn->sent_us);
-    origin_answered(conn->origin, conn->first_byte_us - conn->sent_us);
+    origin_answered(conn->origin, conn->first_byte_us - conn->sent_us, hw_loop_now(c->loop));
     req_detach(req);
     req->cb(req, &res);
     if (conn->state == HW_CONN_FAILED)

@@ -20,11 +20,12 @@
  * Fairness  origins take turns in opening connections, and one may have no more in the making
  *           than HW_CLIENT_OPENING_MIN and as many as it has established: what answers
  *           grows fast, what does not answer ties up little.
- * Reuse     while its origin has connections, a request first waits HW_CLIENT_REUSE_MS for one
- *           of them: where answers are quick that is sooner than a handshake, and much cheaper.
- *           Where they have become slower than twice what they can be, somebody has all he
- *           can do (the receiver, or this machine), and one connection more would only make each
- *           slower: there it waits HW_CLIENT_CROWDED_MS.
+ * Reuse     up to HW_CLIENT_FEW connections in all none is spared.  Beyond that, and while its
+ *           origin has some, a request first waits HW_CLIENT_REUSE_MS for one of them: where
+ *           answers are quick that is sooner than a handshake, and much cheaper.  Where they have
+ *           become slower than twice what they can be, somebody has all he can do (the receiver,
+ *           or this machine), and one connection more would only make each slower: there it
+ *           waits HW_CLIENT_CROWDED_MS.
  * Memory    the request is the caller's (embed it); connections are the pool's.
  * Errors    see hw_client_post; outcomes of the network are in the result, never in a status.
  * Cost      a reused connection: one write, one read, no allocation once buffers have grown.
@@ -42,6 +43,7 @@
 #include "tls/trust.h"
 
 #define HW_CLIENT_OPENING_MIN 4
+#define HW_CLIENT_FEW         64
 #define HW_CLIENT_REUSE_MS    5
 #define HW_CLIENT_CROWDED_MS  100
 

@@ -48,8 +48,9 @@ struct hw_pool_origin {
     size_t n_users;   /* requests and callers on the stack that refer to it */
     size_t n_opening; /* of n_open: not established yet */
     size_t n_open;    /* descriptors reserved or in use */
-    hw_mono_us answer_us;       /* the client's: from request to answer, of late; 0: none yet */
-    hw_mono_us least_answer_us; /* the client's: the same at least */
+    hw_mono_us answer_us;   /* the client's: from request to answer, of late; 0: none yet */
+    hw_mono_us least_us[2]; /* the client's: the same at least, in this span of time and the last */
+    hw_mono_ms span_began;
 };
 
 void hw_pool_init(struct hw_pool *p, struct hw_loop *loop, struct hw_trust *trust,

@@ -1122,11 +1122,40 @@ static void burst_end(struct post *p)
     }
 }
 
-CASE(where_answers_are_quick_a_connection_serves_many)
+/* As many connections of another origin as are too few to be spared. */
+static void world_init_busy(struct world *w)
+{
+    static struct post p[HW_CLIENT_FEW];
+    world_init(w, false);
+    w->receiver.on_request = answer_late;
+    for (int i = 0; i < HW_CLIENT_FEW; i++)
+        post_begin(w, &p[i], "localhost");
+    for (int i = 0; i < HW_CLIENT_FEW; i++)
+        post_end(&p[i]);
+    CHECK_UINT(hw_client_connections(w->client), ==, HW_CLIENT_FEW);
+    w->receiver.on_request = answer;
+    w->receiver.n_accepted = 0;
+}
+
+CASE(few_connections_are_not_spared)
 {
     struct world w;
     static struct post first, p[BURST];
     world_init(&w, false);
+    post(&w, &first, plain_host);
+    w.receiver.on_request = answer_late;
+    burst_begin(&w, p);
+    pause_ms(&w, 30);
+    CHECK_INT(w.receiver.n_accepted, >, 1);
+    burst_end(p);
+    world_close(&w);
+}
+
+CASE(where_answers_are_quick_a_connection_serves_many)
+{
+    struct world w;
+    static struct post first, p[BURST];
+    world_init_busy(&w);
     post(&w, &first, plain_host);
     burst_begin(&w, p);
     burst_end(p);
@@ -1138,7 +1167,7 @@ CASE(where_answers_take_long_each_gets_a_connection)
 {
     struct world w;
     static struct post first, p[BURST];
-    world_init(&w, false);
+    world_init_busy(&w);
     w.receiver.on_request = answer_late;
     post(&w, &first, plain_host);
     burst_begin(&w, p);
@@ -1152,7 +1181,7 @@ CASE(where_it_is_crowded_nobody_hurries_to_connect)
 {
     struct world w;
     static struct post quick, late, p[BURST];
-    world_init(&w, false);
+    world_init_busy(&w);
     post(&w, &quick, plain_host);
     w.receiver.on_request = answer_late;
     post(&w, &late, plain_host);
