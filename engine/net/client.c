@@ -98,8 +98,12 @@ static hw_mono_ms origin_patient_until(const struct hw_client *c,
     bool is_crowded = o->answer_us > 2 * least(o->least_us[0], o->least_us[1]);
     if (origin_established(o) == 0 || c->pool.n_open < HW_CLIENT_FEW)
         return 0;
-    return origin_next(o)->asked_at +
-           (is_crowded ? HW_CLIENT_CROWDED_MS : HW_CLIENT_REUSE_MS);
+    hw_mono_ms asked_at = origin_next(o)->asked_at;
+    if (!is_crowded || o->freed_at < asked_at)
+        return asked_at + HW_CLIENT_REUSE_MS;
+    hw_mono_ms next_free = o->freed_at + HW_CLIENT_REUSE_MS;
+    hw_mono_ms at_most = asked_at + HW_CLIENT_CROWDED_MS;
+    return next_free < at_most ? next_free : at_most;
 }
 
 static bool origin_wants_more(const struct hw_client *c, const struct hw_pool_origin *o)
@@ -430,6 +434,7 @@ static void conn_done(struct hw_client *c, struct hw_conn *conn)
         conn_drop(c, conn);
         return;
     }
+    o->freed_at = hw_loop_now(c->loop);
     hw_pool_give_back(&c->pool, conn);
     if (hw_list_is_empty(&o->waiting)) {
         on_permits(&c->permits); /* it may be evicted for who waits for a descriptor */

@@ -25,7 +25,7 @@
  *           answers are quick that is sooner than a handshake, and much cheaper.  Where they have
  *           become slower than twice what they can be, somebody has all he can do (the receiver,
  *           or this machine), and one connection more would only make each slower: there it
- *           waits HW_CLIENT_CROWDED_MS.
+ *           waits for as long as one after the other comes free, HW_CLIENT_CROWDED_MS at most.
  * Memory    the request is the caller's (embed it); connections are the pool's.
  * Errors    see hw_client_post; outcomes of the network are in the result, never in a status.
  * Cost      a reused connection: one write, one read, no allocation once buffers have grown.

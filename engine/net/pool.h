@@ -51,6 +51,7 @@ struct hw_pool_origin {
     hw_mono_us answer_us;   /* the client's: from request to answer, of late; 0: none yet */
     hw_mono_us least_us[2]; /* the client's: the same at least, in this span of time and the last */
     hw_mono_ms span_began;
+    hw_mono_ms freed_at; /* the client's: a connection of it last came free */
 };
 
 void hw_pool_init(struct hw_pool *p, struct hw_loop *loop, struct hw_trust *trust,
