@@ -57,12 +57,12 @@ def main():
     given = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and every part is stopped
     run = scenario.Run(given.build, given.quick)
-    report = Report(given.quick)
     names = given.names or scenario.ALL
     missing = missing_programs(names)
     if missing:
         sys.exit("perf: {} missing; on Debian: apt-get install nginx-light wrk".format(
             " and ".join(missing) + (" is" if len(missing) == 1 else " are")))
+    report = Report(given.quick, run.reference())
     try:
         all_ran = all([measure(scenario.ALL[name], run, report) for name in names])
     except KeyboardInterrupt:

@@ -45,15 +45,19 @@ def rounded(value):
 
 
 class Report:
-    """is_quick: small sizes prove nothing, so nothing is held against its bar."""
+    """is_quick: small sizes prove nothing, so nothing is held against its bar.  wrk_per_s: of this
+    run, for the scenarios that do not measure it themselves; None: not known."""
 
-    def __init__(self, is_quick):
+    def __init__(self, is_quick, wrk_per_s):
         self.is_quick = is_quick
+        self.wrk_per_s = wrk_per_s
         self.lines = []
 
     def add(self, scenario, variant, figures):
         """variant: what distinguishes several measurements of one scenario, {} for a single one."""
         row = dict({"scenario": scenario.name}, **variant)
+        if self.wrk_per_s is not None:
+            figures = dict({"wrk_per_s": self.wrk_per_s}, **figures)
         print(" ".join([scenario.name] + ["{}={}".format(*pair) for pair in variant.items()]))
         bars = {} if self.is_quick else {bar.figure: bar for bar in scenario.bars}
         missed = []

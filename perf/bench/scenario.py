@@ -10,6 +10,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 
 import load
@@ -47,6 +48,13 @@ class Run:
     def program(self, name, *words):
         """The line of JSON that this program of perf/ ends with."""
         return load.output_of(os.path.join(self.build, "perf", name), *words)
+
+    def reference(self):
+        """What wrk gets out of nginx here and now; None where one of them is missing."""
+        if self.is_quick or not (shutil.which("nginx") and shutil.which("wrk")):
+            return None
+        with self.stand() as stand:
+            return stand.wrk(stand.nginx().url(), 5)[0]
 
     @contextlib.contextmanager
     def stand(self, fsync="always"):
