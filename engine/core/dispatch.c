@@ -25,8 +25,6 @@ enum {
     PROMPT_MS = 10,                /* what is answered makes room so long */
     RETRY_TURN = 4,                /* one start in four is offered to due retries first */
     SILENT_MS = 100,               /* without an outcome for so long, an endpoint is not waited for */
-    SPAN_MS = 100,
-    QUICK_MS = 1000,
     ROOM_WAIT_MS = 50,
     BURST_MS = 100
 };
@@ -207,7 +205,7 @@ enum hw_status hw_dispatch_add(struct hw_dispatch *d, struct hw_endpoint *e,
     delivery->endpoint = e;
     if (e->n_in_memory++ == 0) {
         d->n_busy++;
-        e->busy_since = e->heard_at = d->wheel->now;
+        hw_pace_begin(&e->pace, d->wheel->now);
     }
     return HW_OK;
 }
@@ -479,13 +477,7 @@ enum hw_backlog hw_endpoint_backlog_of(const struct hw_endpoint *e)
 
 void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now)
 {
-    e->heard_at = now;
-    if (now >= e->span_began + SPAN_MS) {
-        e->n_in_last_span = now < e->span_began + 2 * SPAN_MS ? e->n_in_span : 0;
-        e->n_in_span = 0;
-        e->span_began = now;
-    }
-    e->n_in_span++;
+    hw_pace_heard(&e->pace, now);
 }
 
 void hw_endpoint_count_backlog(struct hw_endpoint *e, uint64_t n)
@@ -493,27 +485,25 @@ void hw_endpoint_count_backlog(struct hw_endpoint *e, uint64_t n)
     e->n_backlog = n;
 }
 
-/* Is what waits for it done within a second? */
-static bool is_quick(const struct hw_endpoint *e, hw_mono_ms now)
+/* Is what waits for it done soon?  What nobody has told the number of is not. */
+static bool is_quick(const struct hw_endpoint *e)
 {
-    unsigned n = e->n_in_span > e->n_in_last_span ? e->n_in_span : e->n_in_last_span;
+    uint64_t n = e->n_backlog < UINT32_MAX ? e->kept_first.n + e->n_backlog : UINT64_MAX;
 
-    return now < e->busy_since + QUICK_MS ||
-           (e->n_backlog < UINT32_MAX &&
-            e->kept_first.n + e->n_backlog <= (uint64_t)n * (QUICK_MS / SPAN_MS));
+    return hw_pace_is_quick(&e->pace, n, e->dispatch->wheel->now);
 }
 
 hw_mono_ms hw_endpoint_patience(const struct hw_endpoint *e, hw_mono_ms since)
 {
-    hw_mono_ms for_batch = since + ROOM_WAIT_MS, for_answer = e->heard_at + SILENT_MS;
+    hw_mono_ms for_batch = since + ROOM_WAIT_MS, for_answer = e->pace.heard_at + SILENT_MS;
     bool is_live = hw_endpoint_backlog_of(e) == HW_BACKLOG_LIVE;
 
     if (!endpoint_is_active(e) || (e->held_until != 0 && e->rate_per_s <= 0) ||
         (e->n_first == 0 && !is_live))
         return 0;
-    if (e->heard_at == e->busy_since)
+    if (!hw_pace_is_known(&e->pace))
         return is_live ? 0 : for_answer;
-    if (!is_quick(e, e->dispatch->wheel->now))
+    if (!is_quick(e))
         return 0;
     return for_batch < for_answer ? for_batch : for_answer;
 }

@@ -35,6 +35,7 @@
 #define HW_CORE_DISPATCH_H
 
 #include "core/delivery.h"
+#include "core/pace.h"
 
 struct hw_dispatch;
 
@@ -85,10 +86,7 @@ struct hw_endpoint {
     bool is_refilling;             /* it has been asked for */
     bool is_emptied;               /* gone or disabled, and what was parked has been asked for */
     size_t n_coming;               /* of a batch being placed: scratch of the intake */
-    hw_mono_ms busy_since;         /* it began to have work */
-    hw_mono_ms heard_at;           /* its newest outcome; none since then: busy_since */
-    hw_mono_ms span_began;         /* its outcomes are counted by spans of time */
-    unsigned n_in_span, n_in_last_span;
+    struct hw_pace pace;
     uint64_t n_backlog;            /* live ones that wait in Redis, as last told */
 };
 

@@ -396,7 +396,7 @@ bool hw_json_next_item(struct hw_slice *at, struct hw_slice *item)
     return take_value(at, value, item);
 }
 
-/* The code unit of an escape \uXXXX at the front of `text`, or -1. */
+/* The code unit of an escape, \u and four hex digits, at the front of `text`; or -1. */
 static int unicode_escape(struct hw_slice text)
 {
     int unit = 0;
