@@ -845,6 +845,261 @@ CASE(the_system_roots)
     world_close(&w);
 }
 
+/* --- elliptic curves: X25519 may be somebody else's ---------------------------------------------- */
+
+enum { X25519_BYTES = 32 };
+
+struct x25519 { /* bytes as they go over the wire */
+    unsigned char bytes[X25519_BYTES];
+};
+
+struct curve {
+    mbedtls_ecp_group group;
+    mbedtls_mpi m;
+    mbedtls_ecp_point p, product;
+};
+
+static void curve_open(struct curve *c, mbedtls_ecp_group_id id)
+{
+    CHECK_INT(psa_crypto_init(), ==, PSA_SUCCESS);
+    mbedtls_ecp_group_init(&c->group);
+    mbedtls_mpi_init(&c->m);
+    mbedtls_ecp_point_init(&c->p);
+    mbedtls_ecp_point_init(&c->product);
+    CHECK_INT(mbedtls_ecp_group_load(&c->group, id), ==, 0);
+}
+
+static void curve_close(struct curve *c)
+{
+    mbedtls_ecp_group_free(&c->group);
+    mbedtls_mpi_free(&c->m);
+    mbedtls_ecp_point_free(&c->p);
+    mbedtls_ecp_point_free(&c->product);
+}
+
+static int multiply(struct curve *c, mbedtls_ecp_point *product, const mbedtls_ecp_point *p)
+{
+    return mbedtls_ecp_mul(&c->group, product, &c->m, p, mbedtls_psa_get_random,
+                           MBEDTLS_PSA_RANDOM_STATE);
+}
+
+static struct x25519 x25519_of(const char *hex)
+{
+    struct x25519 x;
+
+    CHECK_UINT(strlen(hex), ==, 2 * X25519_BYTES);
+    for (size_t i = 0; i < X25519_BYTES; i++) {
+        char digits[3] = { hex[2 * i], hex[2 * i + 1], '\0' };
+        x.bytes[i] = (unsigned char)strtoul(digits, NULL, 16);
+    }
+    return x;
+}
+
+/* A private key, as RFC 7748 has it (decodeScalar25519). */
+static void make_valid(struct x25519 *secret)
+{
+    secret->bytes[0] &= 248;
+    secret->bytes[31] &= 127;
+    secret->bytes[31] |= 64;
+}
+
+static void curve_secret(struct curve *c, struct x25519 secret)
+{
+    CHECK_INT(mbedtls_mpi_read_binary_le(&c->m, secret.bytes, X25519_BYTES), ==, 0);
+}
+
+static void curve_point(struct curve *c, const struct x25519 *u)
+{
+    CHECK_INT(mbedtls_ecp_point_read_binary(&c->group, &c->p, u->bytes, X25519_BYTES), ==, 0);
+}
+
+static struct x25519 x25519_from(const struct curve *c, const mbedtls_ecp_point *p)
+{
+    struct x25519 x;
+    size_t n;
+
+    CHECK_INT(mbedtls_ecp_point_write_binary(&c->group, p, MBEDTLS_ECP_PF_UNCOMPRESSED, &n,
+                                             x.bytes, X25519_BYTES),
+              ==, 0);
+    CHECK_UINT(n, ==, X25519_BYTES);
+    return x;
+}
+
+/* `u` NULL: the base point.  The product may take the place of the point. */
+static struct x25519 x25519(struct x25519 secret, const struct x25519 *u, bool is_in_place)
+{
+    struct curve c;
+
+    curve_open(&c, MBEDTLS_ECP_DP_CURVE25519);
+    make_valid(&secret);
+    curve_secret(&c, secret);
+    if (u != NULL)
+        curve_point(&c, u);
+    else
+        CHECK_INT(mbedtls_ecp_copy(&c.p, &c.group.G), ==, 0);
+    mbedtls_ecp_point *product = is_in_place ? &c.p : &c.product;
+    CHECK_INT(multiply(&c, product, &c.p), ==, 0);
+    CHECK_INT(mbedtls_ecp_check_pubkey(&c.group, product), ==, 0); /* it can be used again */
+    struct x25519 result = x25519_from(&c, product);
+    curve_close(&c);
+    return result;
+}
+
+static void check_x25519(const char *secret, const char *u, const char *wanted)
+{
+    struct x25519 want = x25519_of(wanted), point = x25519_of(u ? u : wanted);
+
+    for (int is_in_place = 0; is_in_place < 2; is_in_place++) {
+        struct x25519 got = x25519(x25519_of(secret), u ? &point : NULL, is_in_place);
+        CHECK_MEM(got.bytes, want.bytes, X25519_BYTES);
+    }
+}
+
+#define ALICE        "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"
+#define ALICE_PUBLIC "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"
+#define BOB          "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"
+#define BOB_PUBLIC   "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"
+#define SHARED       "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"
+
+CASE(x25519_as_in_rfc_7748_6_1)
+{
+    check_x25519(ALICE, NULL, ALICE_PUBLIC);
+    check_x25519(BOB, NULL, BOB_PUBLIC);
+    check_x25519(ALICE, BOB_PUBLIC, SHARED);
+    check_x25519(BOB, ALICE_PUBLIC, SHARED);
+}
+
+/* The second point has its highest bit set, which does not count; then 1,000 rounds. */
+CASE(x25519_as_in_rfc_7748_5_2)
+{
+    struct x25519 k = x25519_of("09000000000000000000000000000000"
+                                "00000000000000000000000000000000"),
+                  u = k;
+    struct x25519 wanted =
+        x25519_of("684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51");
+
+    check_x25519("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
+                 "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
+                 "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552");
+    check_x25519("4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
+                 "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
+                 "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957");
+    for (int i = 0; i < 1000; i++) {
+        struct x25519 next = x25519(k, &u, false);
+        u = k;
+        k = next;
+    }
+    CHECK_MEM(k.bytes, wanted.bytes, X25519_BYTES);
+}
+
+static struct x25519 random_x25519(void)
+{
+    struct x25519 x;
+
+    for (size_t i = 0; i < X25519_BYTES; i++)
+        x.bytes[i] = (unsigned char)check_random();
+    return x;
+}
+
+CASE(x25519_both_sides_come_to_the_same_secret)
+{
+    for (int i = 0; i < 20; i++) {
+        struct x25519 a = random_x25519(), b = random_x25519();
+        struct x25519 a_public = x25519(a, NULL, false), b_public = x25519(b, NULL, false);
+        struct x25519 one = x25519(a, &b_public, false), other = x25519(b, &a_public, true);
+        CHECK_MEM(one.bytes, other.bytes, X25519_BYTES);
+    }
+}
+
+/* Inside mbedTLS pairs may be made by other code. */
+CASE(x25519_pairs_of_keys_are_what_multiplication_makes)
+{
+    for (int i = 0; i < 20; i++) {
+        struct curve c;
+        curve_open(&c, MBEDTLS_ECP_DP_CURVE25519);
+        CHECK_INT(mbedtls_ecp_gen_keypair(&c.group, &c.m, &c.p, mbedtls_psa_get_random,
+                                          MBEDTLS_PSA_RANDOM_STATE),
+                  ==, 0);
+        CHECK_INT(multiply(&c, &c.product, &c.group.G), ==, 0);
+        CHECK_INT(mbedtls_ecp_point_cmp(&c.product, &c.p), ==, 0);
+        curve_close(&c);
+    }
+}
+
+CASE(x25519_a_private_key_that_is_not_valid_is_refused)
+{
+    static const struct {
+        unsigned byte, bits;
+    } changes[] = { { 0, 1 }, { 0, 2 }, { 0, 4 }, { 31, 64 }, { 31, 128 } };
+    struct x25519 valid = x25519_of(ALICE);
+    struct curve c;
+
+    make_valid(&valid);
+    curve_open(&c, MBEDTLS_ECP_DP_CURVE25519);
+    curve_secret(&c, valid);
+    CHECK_INT(multiply(&c, &c.product, &c.group.G), ==, 0);
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        struct x25519 bad = valid;
+        bad.bytes[changes[i].byte] ^= (unsigned char)changes[i].bits;
+        curve_secret(&c, bad);
+        CHECK_INT(multiply(&c, &c.product, &c.group.G), ==, MBEDTLS_ERR_ECP_INVALID_KEY);
+    }
+    CHECK_INT(mbedtls_mpi_lset(&c.m, 0), ==, 0);
+    CHECK_INT(multiply(&c, &c.product, &c.group.G), ==, MBEDTLS_ERR_ECP_INVALID_KEY);
+    curve_close(&c);
+}
+
+CASE(x25519_a_point_of_low_order_is_refused)
+{
+    static const char *const points[] = {
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", /* p - 1 */
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", /* p: 0 */
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", /* p + 1: 1 */
+    };
+    struct x25519 secret = x25519_of(ALICE);
+    struct curve c;
+
+    make_valid(&secret);
+    curve_open(&c, MBEDTLS_ECP_DP_CURVE25519);
+    curve_secret(&c, secret);
+    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
+        struct x25519 u = x25519_of(points[i]);
+        curve_point(&c, &u);
+        CHECK_INT(multiply(&c, &c.product, &c.p), ==, MBEDTLS_ERR_ECP_INVALID_KEY);
+    }
+    CHECK_INT(mbedtls_ecp_set_zero(&c.p), ==, 0);
+    CHECK_INT(multiply(&c, &c.product, &c.p), ==, MBEDTLS_ERR_ECP_INVALID_KEY);
+    curve_close(&c);
+}
+
+CASE(p_256_is_multiplied_too)
+{
+    struct curve c;
+    mbedtls_mpi one;
+    mbedtls_ecp_point sum;
+
+    curve_open(&c, MBEDTLS_ECP_DP_SECP256R1);
+    mbedtls_mpi_init(&one);
+    mbedtls_ecp_point_init(&sum);
+    CHECK_INT(mbedtls_mpi_lset(&one, 1), ==, 0);
+    CHECK_INT(mbedtls_mpi_lset(&c.m, 1), ==, 0);
+    CHECK_INT(multiply(&c, &c.product, &c.group.G), ==, 0);
+    CHECK_INT(mbedtls_ecp_point_cmp(&c.product, &c.group.G), ==, 0);
+    CHECK_INT(mbedtls_mpi_lset(&c.m, 2), ==, 0);
+    CHECK_INT(multiply(&c, &c.product, &c.product), ==, 0); /* in its place */
+    CHECK_INT(mbedtls_ecp_muladd(&c.group, &sum, &one, &c.group.G, &one, &c.group.G), ==, 0);
+    CHECK_INT(mbedtls_ecp_point_cmp(&c.product, &sum), ==, 0);
+    CHECK_INT(mbedtls_mpi_lset(&c.m, 0), ==, 0);
+    CHECK_INT(multiply(&c, &c.product, &c.group.G), ==, MBEDTLS_ERR_ECP_INVALID_KEY);
+    mbedtls_mpi_free(&one);
+    mbedtls_ecp_point_free(&sum);
+    curve_close(&c);
+}
+
 /* --- memory ------------------------------------------------------------------------------------ */
 
 static unsigned allocations_left; /* the next after them fails */

@@ -3,8 +3,8 @@
  *
  * engine/setup.sh builds with it and installs it as <mbedtls/mbedtls_config.h>, so that
  * whoever includes an mbedTLS header sees what the library was built with.  The name of
- * the folder it is installed in holds the digest of the three files here: a change is a new build.
- * Compiled as engine/setup.sh says, recipe 3 (to be counted up when that changes).
+ * the folder it is installed in holds the digest of the four files here: a change is a new build.
+ * Compiled as engine/setup.sh says, recipe 4 (to be counted up when that changes).
  *
  * What a public HTTPS server may ask of a client: TLS 1.2 and 1.3, ECDHE, certificates
  * signed with RSA or ECDSA.  A server side for `hookwheel listen`, and enough of X.509
@@ -62,7 +62,7 @@
 #define MBEDTLS_ECP_DP_CURVE25519_ENABLED
 #define MBEDTLS_ECP_NIST_OPTIM
 #define MBEDTLS_ECDH_C
-#define MBEDTLS_ECDH_VARIANT_EVEREST_ENABLED /* faster X25519 */
+#define MBEDTLS_ECDH_VARIANT_EVEREST_ENABLED /* X25519: ecp.c */
 #define MBEDTLS_ECDSA_C
 #define MBEDTLS_PK_C
 #define MBEDTLS_PK_PARSE_C
