@@ -1,7 +1,5 @@
 #include "tally.h"
 
-#include <stdlib.h>
-
 #include "hookwheel/alloc.h"
 
 enum { DELAY_MAX_MS = 3600 * 1000 };
@@ -35,7 +33,7 @@ void hw_tally_close(struct hw_tally *t)
         struct hw_tally_group *group = HW_CONTAINER_OF(link, struct hw_tally_group, link);
 
         hw_map_remove(&t->groups, &group->entry);
-        hw_free(group->samples_us);
+        hw_samples_close(&group->latencies_us);
         hw_free(group);
     }
     hw_map_close(&t->paths);
@@ -92,6 +90,7 @@ static struct hw_tally_group *group_new(struct hw_tally *t, struct hw_slice name
 
     if (group == NULL)
         return NULL;
+    hw_samples_init(&group->latencies_us);
     memcpy(group->name, name.data, name.len);
     if (hw_map_add(&t->groups, &group->entry, hw_slice(group->name, name.len)) != HW_OK) {
         hw_free(group);
@@ -133,21 +132,6 @@ static struct hw_tally_path *path_new(struct hw_tally *t, struct hw_slice target
 
 /* ------------------------------------------------------------------ every request */
 
-static void add_sample(struct hw_tally_group *g, uint32_t sample_us)
-{
-    if (g->n_samples == g->room) {
-        size_t room = g->room ? 2 * g->room : 1024;
-        uint32_t *samples_us = hw_realloc(g->samples_us, room * sizeof *samples_us);
-
-        if (samples_us == NULL)
-            return;
-        g->samples_us = samples_us;
-        g->room = room;
-    }
-    g->samples_us[g->n_samples++] = sample_us;
-    g->is_sorted = false;
-}
-
 /* The planned moment out of a body; false: it names none. */
 static bool find_planned(struct hw_slice body, hw_unix_us *planned)
 {
@@ -176,7 +160,7 @@ static void measure(struct hw_tally_group *g, struct hw_slice body, hw_unix_us n
     if (!find_planned(body, &planned))
         return;
     us = now > planned ? now - planned : 0; /* a clock that was set back */
-    add_sample(g, us > UINT32_MAX ? UINT32_MAX : (uint32_t)us);
+    hw_samples_add(&g->latencies_us, us > UINT32_MAX ? UINT32_MAX : (uint32_t)us);
 }
 
 static void count_one_more(struct hw_tally_path *path)
@@ -226,7 +210,7 @@ void hw_tally_reset(struct hw_tally *t)
         struct hw_tally_group *g = HW_CONTAINER_OF(link, struct hw_tally_group, link);
 
         g->n_received = 0;
-        g->n_samples = 0;
+        hw_samples_reset(&g->latencies_us);
         g->max_at_once = g->at_once;
         g->max_of_path = 0;
     }
@@ -238,36 +222,26 @@ void hw_tally_reset(struct hw_tally *t)
     }
 }
 
-static int compare(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Nearest rank: the smallest sample that `per_mille` of them do not exceed. */
-static void write_rank(const struct hw_tally_group *g, const char *name, size_t per_mille,
+static void write_rank(struct hw_samples *us, const char *name, size_t per_mille,
                        struct hw_buf *out)
 {
-    size_t rank = (g->n_samples * per_mille + 999) / 1000;
+    size_t rank = (us->n * per_mille + 999) / 1000;
 
-    hw_buf_appendf(out, ",\"%s\":%.3f", name, g->samples_us[rank - 1] / 1000.0);
+    hw_buf_appendf(out, ",\"%s\":%.3f", name, hw_samples_rank(us, rank) / 1000.0);
 }
 
-static void write_latency(struct hw_tally_group *g, struct hw_buf *out)
+static void write_latency(struct hw_samples *us, struct hw_buf *out)
 {
-    hw_buf_appendf(out, ",\"latency_ms\":{\"n\":%zu", g->n_samples);
-    if (g->n_samples == 0) {
+    hw_buf_appendf(out, ",\"latency_ms\":{\"n\":%zu", us->n);
+    if (us->n == 0) {
         hw_buf_append_str(out, ",\"p50\":null,\"p99\":null,\"p999\":null,\"max\":null}");
         return;
     }
-    if (!g->is_sorted)
-        qsort(g->samples_us, g->n_samples, sizeof *g->samples_us, compare);
-    g->is_sorted = true;
-    write_rank(g, "p50", 500, out);
-    write_rank(g, "p99", 990, out);
-    write_rank(g, "p999", 999, out);
-    write_rank(g, "max", 1000, out);
+    write_rank(us, "p50", 500, out);
+    write_rank(us, "p99", 990, out);
+    write_rank(us, "p999", 999, out);
+    write_rank(us, "max", 1000, out);
     hw_buf_append_char(out, '}');
 }
 
@@ -276,7 +250,7 @@ static void write_group(struct hw_tally_group *g, bool with_latency, struct hw_b
     hw_buf_appendf(out, "\"%s\":{\"received\":%llu", g->name,
                    (unsigned long long)g->n_received);
     if (with_latency)
-        write_latency(g, out);
+        write_latency(&g->latencies_us, out);
     hw_buf_appendf(out, ",\"max_at_once\":{\"path\":%u,\"group\":%u},\"at_once\":%u",
                    g->max_of_path, g->max_at_once, g->at_once);
     if (g->n_received > 0)

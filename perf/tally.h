@@ -22,6 +22,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "core/samples.h"
 
 enum {
     HW_TALLY_PATHS_MAX = 200 * 1000,
@@ -39,9 +40,7 @@ struct hw_tally_group {
     struct hw_map_entry entry;
     struct hw_list link; /* tally.in_order */
     uint64_t n_received;
-    uint32_t *samples_us; /* owned */
-    size_t n_samples, room;
-    bool is_sorted;
+    struct hw_samples latencies_us;
     unsigned at_once;     /* requests under way now */
     unsigned max_at_once; /* most that were */
     unsigned max_of_path; /* most that were on any one of its paths */

@@ -133,7 +133,7 @@ static void add_acknowledged(struct hw_table *t, const json_t *answer, hw_unix_m
 static int ack(struct hw_shell *s)
 {
     const struct hw_wishes *w = &s->wishes;
-    json_t *body, *answer;
+    json_t *body;
     bool is_good;
 
     if ((w->event_ids != NULL) == (w->cursor != NULL))
@@ -148,18 +148,13 @@ static int ack(struct hw_shell *s)
         return 2;
     }
     to_consumer(s, "/ack");
-    if (!hw_shell_ask(s, "POST", body, &answer))
-        return 1;
-    return hw_shell_show(s, answer, add_acknowledged);
+    return hw_shell_ask_and_show(s, "POST", body, add_acknowledged);
 }
 
 static int delete (struct hw_shell *s)
 {
     to_consumer(s, NULL);
-    if (!hw_shell_ask(s, "DELETE", NULL, NULL))
-        return 1;
-    hw_shell_remark(s, "Deleted.");
-    return 0;
+    return hw_shell_delete(s);
 }
 
 /* --- the table --------------------------------------------------------------------- */

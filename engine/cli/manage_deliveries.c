@@ -82,12 +82,8 @@ static void add_again(struct hw_table *t, const json_t *delivery, hw_unix_ms now
 
 static int redeliver(struct hw_shell *s)
 {
-    json_t *delivery;
-
     hw_shell_to(s, BASE, s->word, "/redeliver");
-    if (!hw_shell_ask(s, "POST", NULL, &delivery))
-        return 1;
-    return hw_shell_show(s, delivery, add_again);
+    return hw_shell_ask_and_show(s, "POST", NULL, add_again);
 }
 
 static int tail(struct hw_shell *s)

@@ -84,7 +84,8 @@ static int create(struct hw_shell *s)
 
 static int delete (struct hw_shell *s)
 {
-    return hw_shell_delete(s, BASE);
+    hw_shell_to(s, BASE, s->word, NULL);
+    return hw_shell_delete(s);
 }
 
 /* clang-format off */

@@ -43,12 +43,8 @@ static void add_type(struct hw_table *t, const json_t *type, hw_unix_ms now)
 
 static int get(struct hw_shell *s)
 {
-    json_t *type;
-
     hw_shell_to(s, BASE, s->word, NULL);
-    if (!hw_shell_ask(s, "GET", NULL, &type))
-        return 1;
-    return hw_shell_show(s, type, add_type);
+    return hw_shell_ask_and_show(s, "GET", NULL, add_type);
 }
 
 static bool set_text(struct hw_shell *s, json_t *body, const char *name, const char *text)
@@ -71,7 +67,7 @@ static json_t *make_body(struct hw_shell *s)
 
 static int set(struct hw_shell *s)
 {
-    json_t *body, *type;
+    json_t *body;
 
     if (s->wishes.group == NULL || s->wishes.description == NULL)
         return hw_shell_usage(s, "wants --group TEXT and --description TEXT (see --help)");
@@ -79,14 +75,13 @@ static int set(struct hw_shell *s)
     if (body == NULL)
         return 2;
     hw_shell_to(s, BASE, s->word, NULL);
-    if (!hw_shell_ask(s, "PUT", body, &type))
-        return 1;
-    return hw_shell_show(s, type, add_type);
+    return hw_shell_ask_and_show(s, "PUT", body, add_type);
 }
 
 static int delete (struct hw_shell *s)
 {
-    return hw_shell_delete(s, BASE);
+    hw_shell_to(s, BASE, s->word, NULL);
+    return hw_shell_delete(s);
 }
 
 /* clang-format off */

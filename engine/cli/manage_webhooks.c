@@ -84,9 +84,16 @@ static void add_webhook(struct hw_table *t, const json_t *webhook, hw_unix_ms no
     hw_values_row(t, "secret", webhook, "secret");
 }
 
-static int show_webhook(struct hw_shell *s, json_t *webhook)
+/* POST; the answer has a new secret in it. */
+static int ask_and_show_secret(struct hw_shell *s, json_t *body, hw_shell_add_cb add)
 {
-    return hw_shell_show(s, webhook, add_webhook);
+    json_t *answer;
+
+    if (!hw_shell_ask(s, "POST", body, &answer))
+        return 1;
+    hw_shell_remark(s,
+                    "The secret is shown this once: the receiver checks signatures with it.");
+    return hw_shell_show(s, answer, add);
 }
 
 /* --- list, get, create, update, delete --------------------------------------------- */
@@ -129,17 +136,13 @@ static int list(struct hw_shell *s)
 
 static int get(struct hw_shell *s)
 {
-    json_t *webhook;
-
     hw_shell_to(s, BASE, s->word, NULL);
-    if (!hw_shell_ask(s, "GET", NULL, &webhook))
-        return 1;
-    return show_webhook(s, webhook);
+    return hw_shell_ask_and_show(s, "GET", NULL, add_webhook);
 }
 
 static int create(struct hw_shell *s)
 {
-    json_t *body, *webhook;
+    json_t *body;
 
     if (s->wishes.url == NULL)
         return hw_shell_usage(s, "wants --url URL (see --help)");
@@ -147,24 +150,16 @@ static int create(struct hw_shell *s)
     if (body == NULL)
         return 2;
     hw_shell_to(s, BASE, NULL, NULL);
-    if (!hw_shell_ask(s, "POST", body, &webhook))
-        return 1;
-    hw_shell_remark(s,
-                    "The secret is shown this once: the receiver checks signatures with it.");
-    return show_webhook(s, webhook);
+    return ask_and_show_secret(s, body, add_webhook);
 }
 
 /* Takes `body`; NULL: it could not be made, and the line was printed. */
 static int patch(struct hw_shell *s, json_t *body)
 {
-    json_t *webhook;
-
     if (body == NULL)
         return 2;
     hw_shell_to(s, BASE, s->word, NULL);
-    if (!hw_shell_ask(s, "PATCH", body, &webhook))
-        return 1;
-    return show_webhook(s, webhook);
+    return hw_shell_ask_and_show(s, "PATCH", body, add_webhook);
 }
 
 static int update(struct hw_shell *s)
@@ -184,7 +179,8 @@ static int update(struct hw_shell *s)
 
 static int delete (struct hw_shell *s)
 {
-    return hw_shell_delete(s, BASE);
+    hw_shell_to(s, BASE, s->word, NULL);
+    return hw_shell_delete(s);
 }
 
 /* --- rotate, test, pause, resume, recover, backfill ------------------------------------------ */
@@ -197,7 +193,7 @@ static void add_secret(struct hw_table *t, const json_t *secret, hw_unix_ms now)
 
 static int rotate(struct hw_shell *s)
 {
-    json_t *body = json_object(), *secret;
+    json_t *body = json_object();
     json_int_t overlap_s = (json_int_t)((s->wishes.overlap_ms + 999) / 1000);
 
     if (s->wishes.secret != NULL &&
@@ -208,11 +204,7 @@ static int rotate(struct hw_shell *s)
     if (hw_shell_given(s, "overlap"))
         json_object_set_new(body, "overlap_seconds", json_integer(overlap_s));
     hw_shell_to(s, BASE, s->word, "/rotate-secret");
-    if (!hw_shell_ask(s, "POST", body, &secret))
-        return 1;
-    hw_shell_remark(s,
-                    "The secret is shown this once: the receiver checks signatures with it.");
-    return hw_shell_show(s, secret, add_secret);
+    return ask_and_show_secret(s, body, add_secret);
 }
 
 static void add_test(struct hw_table *t, const json_t *delivery, hw_unix_ms now)
@@ -224,12 +216,8 @@ static void add_test(struct hw_table *t, const json_t *delivery, hw_unix_ms now)
 
 static int test(struct hw_shell *s)
 {
-    json_t *delivery;
-
     hw_shell_to(s, BASE, s->word, "/test");
-    if (!hw_shell_ask(s, "POST", NULL, &delivery))
-        return 1;
-    return hw_shell_show(s, delivery, add_test);
+    return hw_shell_ask_and_show(s, "POST", NULL, add_test);
 }
 
 static void add_count(struct hw_table *t, const json_t *answer, hw_unix_ms now)
@@ -247,7 +235,7 @@ static void add_backfilled(struct hw_table *t, const json_t *answer, hw_unix_ms 
 static int recover(struct hw_shell *s)
 {
     char since[HW_SHELL_TIME_MAX], until[HW_SHELL_TIME_MAX];
-    json_t *body, *answer;
+    json_t *body;
 
     if (s->wishes.since == NULL)
         return hw_shell_usage(s, "wants --since TIME (see --help)");
@@ -258,9 +246,7 @@ static int recover(struct hw_shell *s)
     if (until[0] != '\0')
         json_object_set_new(body, "until", json_string(until));
     hw_shell_to(s, BASE, s->word, "/recover");
-    if (!hw_shell_ask(s, "POST", body, &answer))
-        return 1;
-    return hw_shell_show(s, answer, add_count);
+    return hw_shell_ask_and_show(s, "POST", body, add_count);
 }
 
 static int pause_it(struct hw_shell *s)
@@ -280,7 +266,7 @@ static int resume(struct hw_shell *s)
 static int backfill(struct hw_shell *s)
 {
     const struct hw_wishes *w = &s->wishes;
-    json_t *body, *answer;
+    json_t *body;
 
     if (w->from == NULL)
         return hw_shell_usage(s, "wants --from CURSOR, or --from start (see --help)");
@@ -291,9 +277,7 @@ static int backfill(struct hw_shell *s)
         return 2;
     }
     hw_shell_to(s, BASE, s->word, "/backfill");
-    if (!hw_shell_ask(s, "POST", body, &answer))
-        return 1;
-    return hw_shell_show(s, answer, add_backfilled);
+    return hw_shell_ask_and_show(s, "POST", body, add_backfilled);
 }
 
 /* --- the table --------------------------------------------------------------------- */

@@ -21,9 +21,8 @@ struct conn {
     struct hw_wheel_entry delay; /* armed: an answer waits */
     int status;                  /* of the answer that waits */
     void *ticket;                /* of the request under way; NULL: nobody asks */
-    bool said_continue;
-    bool is_hanging; /* has a request that is never answered */
-    bool is_over;    /* the last answer was written: close when it has left */
+    bool is_hanging;             /* has a request that is never answered */
+    bool is_over;                /* the last answer was written: close when it has left */
     bool is_closing;
 };
 
@@ -96,7 +95,6 @@ static void conn_answer(struct conn *c, int status, struct hw_slice json)
     bool is_last = !c->request.keep_alive || c->receiver->is_closing;
 
     hw_inbound_next(&c->request);
-    c->said_continue = false;
     conn_write(c, status, json, is_last);
     conn_done(c);
 }
@@ -156,11 +154,21 @@ static void conn_continue(struct conn *c)
 {
     struct hw_slice interim = HW_SLICE("HTTP/1.1 100 Continue\r\n\r\n");
 
-    if (!c->request.has_head || !c->request.expects_continue || c->said_continue)
-        return;
-    c->said_continue = true;
     if (hw_stream_write(&c->stream, &interim, 1) != HW_OK)
         conn_close(c);
+}
+
+/* The head is there, the body may be long in coming: one that is announced too large is refused
+ * now, and not asked for. */
+static void conn_await_body(struct conn *c)
+{
+    size_t n_used;
+    enum hw_status status = hw_inbound_feed(&c->request, hw_slice(NULL, 0), &n_used, NULL);
+
+    if (status != HW_OK)
+        conn_refuse(c, status);
+    else if (c->request.expects_continue) /* until its first byte */
+        conn_continue(c);
 }
 
 static void conn_feed(struct conn *c, struct hw_slice data)
@@ -182,8 +190,8 @@ static void conn_feed(struct conn *c, struct hw_slice data)
         data = hw_slice_from(data, n_used);
         if (c->request.is_complete)
             conn_ask(c);
-        else
-            conn_continue(c);
+        else if (c->request.has_head)
+            conn_await_body(c);
     }
 }
 
@@ -346,16 +354,16 @@ static void on_grace_over(struct hw_wheel_entry *e)
 {
     struct hw_receiver *r = HW_CONTAINER_OF(e, struct hw_receiver, grace);
 
-    HW_LIST_EACH_SAFE(pos, &r->conns)
-    conn_close(HW_CONTAINER_OF(pos, struct conn, link));
+    HW_LIST_EACH_SAFE (pos, &r->conns)
+        conn_close(HW_CONTAINER_OF(pos, struct conn, link));
     hw_closing_release(&r->closing);
 }
 
 static bool has_unsent(struct hw_receiver *r)
 {
-    HW_LIST_EACH(pos, &r->conns)
-    if (hw_stream_queued(&HW_CONTAINER_OF(pos, struct conn, link)->stream) > 0)
-        return true;
+    HW_LIST_EACH (pos, &r->conns)
+        if (hw_stream_queued(&HW_CONTAINER_OF(pos, struct conn, link)->stream) > 0)
+            return true;
     return false;
 }
 
@@ -369,8 +377,7 @@ void hw_receiver_close(struct hw_receiver *r, hw_receiver_closed_cb cb)
         r->servers[i].data = r;
         uv_close((uv_handle_t *)&r->servers[i], on_server_closed);
     }
-    HW_LIST_EACH_SAFE(pos, &r->conns)
-    {
+    HW_LIST_EACH_SAFE (pos, &r->conns) {
         struct conn *c = HW_CONTAINER_OF(pos, struct conn, link);
 
         if (hw_stream_queued(&c->stream) == 0)

@@ -11,7 +11,8 @@
  * Memory    connections are owned here; the struct is the caller's and must stay put.
  * Lifetime  open; close once, its callback comes later.
  * Errors    open: HW_ESYSTEM (port in use, no such address), with one sentence.  A peer that
- *           breaks HTTP gets 400, 413 or 431 and is closed.
+ *           breaks HTTP gets 400, 413 or 431 and is closed; 413 as soon as the body is known
+ *           to be too large, which may be before it comes.
  */
 #ifndef HW_CLI_RECEIVER_H
 #define HW_CLI_RECEIVER_H

@@ -1,7 +1,5 @@
 #include "cli/seen.h"
 
-#include <stdlib.h>
-
 #include "base/list.h"
 #include "hookwheel/alloc.h"
 
@@ -9,6 +7,7 @@ void hw_seen_init(struct hw_seen *t)
 {
     *t = (struct hw_seen){ 0 };
     hw_map_init(&t->events);
+    hw_samples_init(&t->latencies_ms);
 }
 
 void hw_seen_close(struct hw_seen *t)
@@ -23,7 +22,7 @@ void hw_seen_close(struct hw_seen *t)
         entry = next;
     }
     hw_map_close(&t->events);
-    hw_free(t->latencies_ms);
+    hw_samples_close(&t->latencies_ms);
 }
 
 static struct hw_seen_event *event_new(struct hw_seen *t, struct hw_slice id)
@@ -68,32 +67,15 @@ void hw_seen_take(struct hw_seen *t, struct hw_seen_event *event)
 
 void hw_seen_latency(struct hw_seen *t, uint32_t latency_ms)
 {
-    if (t->n_latencies == t->room) {
-        size_t room = t->room ? 2 * t->room : 1024;
-        uint32_t *latencies = hw_realloc(t->latencies_ms, room * sizeof *latencies);
-
-        if (latencies == NULL)
-            return;
-        t->latencies_ms = latencies;
-        t->room = room;
-    }
-    t->latencies_ms[t->n_latencies++] = latency_ms;
+    hw_samples_add(&t->latencies_ms, latency_ms);
 }
 
-static int compare(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
+/* The first that has so large a share of them before it. */
 uint32_t hw_seen_percentile(struct hw_seen *t, double fraction)
 {
-    size_t at;
+    size_t n = t->latencies_ms.n, n_below = (size_t)(fraction * (double)n);
 
-    if (t->n_latencies == 0)
+    if (n == 0)
         return 0;
-    qsort(t->latencies_ms, t->n_latencies, sizeof *t->latencies_ms, compare);
-    at = (size_t)(fraction * (double)t->n_latencies);
-    return t->latencies_ms[at < t->n_latencies ? at : t->n_latencies - 1];
+    return hw_samples_rank(&t->latencies_ms, n_below < n ? n_below + 1 : n);
 }

@@ -13,6 +13,7 @@
 
 #include "base/map.h"
 #include "base/time.h"
+#include "core/samples.h"
 
 struct hw_seen_event {
     struct hw_map_entry entry; /* its key is the id behind this struct */
@@ -23,12 +24,11 @@ struct hw_seen_event {
 struct hw_seen {
     struct hw_map events;
     uint64_t n_requests;
-    uint64_t n_taken;      /* distinct events */
+    uint64_t n_taken; /* distinct events */
     uint64_t n_duplicates;
-    uint64_t n_bad;        /* signatures */
-    uint64_t n_retries;    /* requests whose x-hookwheel-attempt was over 1 */
-    uint32_t *latencies_ms; /* owned: of each event's first request */
-    size_t n_latencies, room;
+    uint64_t n_bad;                 /* signatures */
+    uint64_t n_retries;             /* requests whose x-hookwheel-attempt was over 1 */
+    struct hw_samples latencies_ms; /* of each event's first request */
 };
 
 void hw_seen_init(struct hw_seen *t);

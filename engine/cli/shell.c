@@ -337,17 +337,15 @@ void hw_shell_print_line(struct hw_shell *s, const json_t *object)
     free(json);
 }
 
-int hw_shell_delete(struct hw_shell *s, const char *base)
+int hw_shell_delete(struct hw_shell *s)
 {
-    hw_shell_to(s, base, s->word, NULL);
     if (!hw_shell_ask(s, "DELETE", NULL, NULL))
         return 1;
     hw_shell_remark(s, "Deleted.");
     return 0;
 }
 
-int hw_shell_show(struct hw_shell *s, json_t *object,
-                  void (*add)(struct hw_table *t, const json_t *object, hw_unix_ms now))
+int hw_shell_show(struct hw_shell *s, json_t *object, hw_shell_add_cb add)
 {
     struct hw_table table;
     enum hw_status status = HW_OK;
@@ -364,6 +362,14 @@ int hw_shell_show(struct hw_shell *s, json_t *object,
     if (status != HW_OK)
         complain(s, HW_SLICE("out of memory"));
     return status == HW_OK ? 0 : 1;
+}
+
+int hw_shell_ask_and_show(struct hw_shell *s, const char *method, json_t *body,
+                          hw_shell_add_cb add)
+{
+    json_t *answer;
+
+    return hw_shell_ask(s, method, body, &answer) ? hw_shell_show(s, answer, add) : 1;
 }
 
 void hw_shell_remark(const struct hw_shell *s, const char *sentence)

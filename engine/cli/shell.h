@@ -64,13 +64,19 @@ void hw_shell_print_text(struct hw_shell *s, struct hw_slice json);
 
 struct hw_table;
 
-/* The answer to a verb about one thing: as JSON, or as a table of names and values that `add`
- * fills.  Takes `object`; the exit code. */
-int hw_shell_show(struct hw_shell *s, json_t *object,
-                  void (*add)(struct hw_table *t, const json_t *object, hw_unix_ms now));
+/* Fills the table of names and values that shows `object`. */
+typedef void (*hw_shell_add_cb)(struct hw_table *t, const json_t *object, hw_unix_ms now);
 
-/* DELETE base/ID, the verb's word; the exit code. */
-int hw_shell_delete(struct hw_shell *s, const char *base);
+/* The answer to a verb about one thing: as JSON, or as the table that `add` fills.  Takes
+ * `object`; the exit code. */
+int hw_shell_show(struct hw_shell *s, json_t *object, hw_shell_add_cb add);
+
+/* Ask, and show the answer; the exit code.  Takes `body` (NULL: none). */
+int hw_shell_ask_and_show(struct hw_shell *s, const char *method, json_t *body,
+                          hw_shell_add_cb add);
+
+/* DELETE it, and say so; the exit code. */
+int hw_shell_delete(struct hw_shell *s);
 
 /* A sentence beside what is shown, for people: on standard error, and not with --json. */
 void hw_shell_remark(const struct hw_shell *s, const char *sentence);

@@ -265,6 +265,20 @@ class Listen(InFolder):
             self.assertIn(b" 204 ", s.recv(4096))
         self.end(receiver, 0)
 
+    def test_a_body_announced_too_large_is_refused_before_it_is_sent(self):
+        head = "POST / HTTP/1.1\r\nhost: x\r\n{}\r\n\r\n"
+        over, receiver = 64 * 1024 * 1024 + 1, self.listen("--http")
+        for text in (head.format(f"content-length: {over}"),
+                     head.format(f"expect: 100-continue\r\ncontent-length: {over}"),
+                     head.format("transfer-encoding: chunked") + f"{over:x}\r\n"):
+            with self.subTest(text), \
+                    socket.create_connection(("127.0.0.1", receiver.port), DEADLINE_S) as s:
+                s.sendall(text.encode())
+                received = b"".join(iter(lambda: s.recv(4096), b""))
+                self.assertTrue(received.startswith(b"HTTP/1.1 413 "), received)
+        lines, _ = self.end(receiver, 0)
+        self.assertEqual(lines, [])
+
     def test_a_port_in_use_is_one_line(self):
         receiver = self.listen("--http")
         result = run("listen", "--http", "--port", str(receiver.port))
