@@ -221,6 +221,39 @@ CASE(accept_leaves_what_another_had)
     end(&w, &n);
 }
 
+/* Trimmed away, say: that nobody has accepted it is no reason to drop what is sent for it. */
+CASE(accept_remembers_nothing_of_what_is_missing)
+{
+    struct world w;
+    struct node n;
+    struct hw_accept_event events[2], another;
+    char id[48];
+
+    begin(&w, &n);
+    for (int i = 0; i < 2; i++)
+        events[i] = (struct hw_accept_event){ .entry = node_entry(&n, "a"),
+                                              .account = HW_SLICE("acct"),
+                                              .record = HW_SLICE(RECORD),
+                                              .producer_id = HW_SLICE("id1") };
+    another = events[0];
+    another.producer_id = HW_SLICE("id2");
+    hw_stream_id_text(events[0].entry, id);
+    (void)cli_int(&w, "XDEL hw:events %s", id);
+    (void)cli_int(&w, "XACK hw:events hookwheel %s", id);
+    CHECK_INT(node_accept(&n, events, 2), ==, HW_REDIS_FINE);
+    CHECK_INT(events[0].result, ==, HW_ACCEPTED_MISSING);
+    CHECK_INT(events[1].result, ==, HW_ACCEPTED_TAKEN);
+    CHECK_INT(node_accept(&n, &another, 1), ==, HW_REDIS_FINE);
+    CHECK_INT(another.result, ==, HW_ACCEPTED_MISSING);
+    CHECK_INT(cli_int(&w, "HLEN " T "dd:1"), ==, 1);
+    another.entry = node_entry(&n, "a");
+    another.result = HW_ACCEPTED_NOT_YET;
+    CHECK_INT(node_accept(&n, &another, 1), ==, HW_REDIS_FINE);
+    CHECK_INT(another.result, ==, HW_ACCEPTED_TAKEN);
+    CHECK_INT(cli_int(&w, "XLEN " T "led:acct"), ==, 2);
+    end(&w, &n);
+}
+
 CASE(accept_changes_nothing_when_full)
 {
     struct world w;

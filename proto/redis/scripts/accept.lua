@@ -78,25 +78,6 @@ for e = 1, n_events do
     at = at + 6 + count[e]
 end
 
--- Producers' ids that are known: from the two generations, or from this very batch.
-local remember = {}
-if #producer_fields > 0 then
-    local now_ms = math.floor(now / 1000)
-    local newer = get_in_pieces(tag .. 'dd:1', producer_fields)
-    local older = get_in_pieces(tag .. 'dd:0', producer_fields)
-    local seen = {}
-    for i, field in ipairs(producer_fields) do
-        local since = newer[i] or older[i]
-        if seen[field] or (since and tonumber(since) > now_ms - 86400000) then
-            verdict[producer_events[i]] = 'D'
-        else
-            seen[field] = true
-            remember[#remember + 1] = field
-            remember[#remember + 1] = string.format('%.0f', now_ms)
-        end
-    end
-end
-
 local ids, id_events = {}, {}
 for e = 1, n_events do
     if verdict[e] ~= 'S' then
@@ -119,6 +100,26 @@ if call('XACK', events, group, unpack(ids)) < #ids then
     for i = 1, #ids do
         if #call('XRANGE', events, ids[i], ids[i]) == 0 then
             verdict[id_events[i]] = 'M'
+        end
+    end
+end
+
+-- Producers' ids that are known: from the two generations, or from this very batch.  An entry
+-- that is missing says nothing: nobody may have accepted it, and then it will be sent again.
+local remember = {}
+if #producer_fields > 0 then
+    local now_ms = math.floor(now / 1000)
+    local newer = get_in_pieces(tag .. 'dd:1', producer_fields)
+    local older = get_in_pieces(tag .. 'dd:0', producer_fields)
+    local seen = {}
+    for i, field in ipairs(producer_fields) do
+        local e, since = producer_events[i], newer[i] or older[i]
+        if seen[field] or (since and tonumber(since) > now_ms - 86400000) then
+            verdict[e] = verdict[e] or 'D'
+        elseif not verdict[e] then
+            seen[field] = true
+            remember[#remember + 1] = field
+            remember[#remember + 1] = string.format('%.0f', now_ms)
         end
     end
 end
