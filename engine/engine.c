@@ -226,7 +226,8 @@ static void tie_parts(struct hw_engine *e)
     hw_courier_init(&e->courier, &e->loop.wheel, hw_registry_subscriptions(e->registry),
                     &e->metrics, &retry, e->config.max_in_flight, &hw_engine_courier_ports,
                     seed);
-    hw_sender_init(&e->sender, &e->loop, e->client, &e->courier, hw_slice_str(user_agent));
+    hw_sender_init(&e->sender, &e->loop, e->client, &e->courier, hw_slice_str(user_agent),
+                   hw_engine_may_start, e);
     e->keeper = (struct hw_keeper){
         .loop = &e->loop,
         .store = &e->store,
@@ -454,7 +455,7 @@ static void on_drain_deadline(struct hw_wheel_entry *entry)
 
     if (e->is_leaving || client == NULL)
         return;
-    e->n_given_up = e->courier.dispatch.n_in_flight;
+    e->n_given_up = hw_dispatch_attempts(&e->courier.dispatch);
     e->client = NULL;
     hw_client_close(client, on_client_closed_for_drain, e);
 }

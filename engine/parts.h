@@ -130,6 +130,8 @@ extern const struct hw_schedule_events hw_engine_schedule_events;
 extern const struct hw_registry_events hw_engine_registry_events;
 extern const struct hw_courier_ports hw_engine_courier_ports;
 void hw_engine_on_pump(struct hw_turn_hook *hook);
+/* Is what we own certain to be ours, and are we not about to go?  data: the engine. */
+bool hw_engine_may_start(void *data);
 void hw_engine_on_feed_added(void *data, struct hw_slice account);
 void hw_engine_on_feed_gap(void *data);
 void hw_engine_on_accept_state(void *data, enum hw_redis_trouble trouble);

@@ -502,15 +502,20 @@ const struct hw_courier_ports hw_engine_courier_ports = {
     .doubt = port_doubt,
 };
 
+bool hw_engine_may_start(void *data)
+{
+    const struct hw_engine *e = data;
+
+    return e->phase == HW_ENGINE_STARTED &&
+           hw_members_may_start(e->members, hw_loop_now(&e->loop));
+}
+
 void hw_engine_on_pump(struct hw_turn_hook *hook)
 {
     struct hw_engine *e = HW_CONTAINER_OF(hook, struct hw_engine, pump);
-    struct hw_now now = hw_now_of(&e->loop);
-    bool may_start =
-        e->phase == HW_ENGINE_STARTED && hw_members_may_start(e->members, now.mono);
 
-    hw_dispatch_stop(&e->courier.dispatch, !may_start);
-    hw_courier_pump(&e->courier, now);
+    hw_dispatch_stop(&e->courier.dispatch, !hw_engine_may_start(e));
+    hw_courier_pump(&e->courier, hw_now_of(&e->loop));
     hw_intake_look(&e->intake);
     if (e->phase == HW_ENGINE_DRAINING)
         hw_engine_drain_look(e);

@@ -214,13 +214,12 @@ static void count_drop(struct hw_metrics *m, enum hw_failure why)
 }
 
 /* Out of memory where an outcome was to be written down: ours to bear, so again later. */
-static void retry_own_fault(struct hw_delivery *d)
+static void retry_own_fault(struct hw_delivery *d, struct hw_now now)
 {
-    struct hw_wheel *wheel = d->endpoint->dispatch->wheel;
     uint64_t delay = hw_retry_own_fault_delay(++d->own_faults);
 
     hw_delivery_move(d, HW_DELIVERY_WAITING);
-    hw_wheel_arm(wheel, &d->again, wheel->now + delay + 1);
+    hw_wheel_arm(d->endpoint->dispatch->wheel, &d->again, now.mono + delay + 1);
 }
 
 /* d, under its endpoint, is dead without an attempt. */
@@ -288,13 +287,14 @@ static struct hw_endpoint *endpoint_for(struct hw_courier *c, uint32_t w)
 }
 
 static enum hw_status take(struct hw_courier *c, const struct hw_courier_load *load,
-                           struct hw_delivery **out)
+                           struct hw_delivery **out, struct hw_now now)
 {
     struct hw_endpoint *e = endpoint_for(c, load->w);
     struct hw_delivery *d;
     enum hw_status status;
 
     *out = NULL;
+    hw_dispatch_set_now(&c->dispatch, now.mono);
     if (hw_dispatch_delivery(&c->dispatch, load->w, load->n) != NULL)
         return HW_OK;
     if (e == NULL)
@@ -314,7 +314,7 @@ enum hw_status hw_courier_take(struct hw_courier *c, const struct hw_courier_loa
                                struct hw_now now)
 {
     struct hw_delivery *d;
-    enum hw_status status = take(c, load, &d);
+    enum hw_status status = take(c, load, &d, now);
 
     if (d != NULL)
         send_on_its_way(c, d, now);
@@ -325,7 +325,7 @@ enum hw_status hw_courier_write_off(struct hw_courier *c, const struct hw_courie
                                     enum hw_failure why, struct hw_now now)
 {
     struct hw_delivery *d;
-    enum hw_status status = take(c, load, &d);
+    enum hw_status status = take(c, load, &d, now);
 
     if (d != NULL)
         write_off(c, d, why, now);
@@ -461,6 +461,7 @@ void hw_courier_finished(struct hw_courier *c, struct hw_delivery *d,
                          const struct hw_attempt_result *result, struct hw_attempt *attempt,
                          struct hw_now now)
 {
+    hw_dispatch_set_now(&c->dispatch, now.mono);
     if (d->is_lost) {
         delivery_forget_lost(c, d);
         next_suspect(c);
@@ -469,12 +470,15 @@ void hw_courier_finished(struct hw_courier *c, struct hw_delivery *d,
     d->verdict = hw_delivery_step(d, result, &c->retry, standing_of(d), hw_random_u32(&c->random));
     if (d->verdict.hold_ms > 0)
         hw_endpoint_hold(d->endpoint, now.mono + d->verdict.hold_ms + 1);
-    hw_endpoint_done(d->endpoint, now.mono);
+    if (result->failure == HW_FAILURE_TIMEOUT)
+        hw_pace_timed_out(&d->endpoint->pace);
+    else if (result->failure != HW_FAILURE_INTERNAL)
+        hw_pace_heard(&d->endpoint->pace, now.mono);
     c->ports->ask_pump(c);
     if (d->verdict.kind == HW_VERDICT_OURS) {
         c->metrics->attempts_failed[HW_FAILURE_INTERNAL]++;
         if (!write_off_if_dead(c, d, now))
-            retry_own_fault(d);
+            retry_own_fault(d, now);
         return;
     }
     d->ended_ms = now.wall;
@@ -485,7 +489,7 @@ void hw_courier_finished(struct hw_courier *c, struct hw_delivery *d,
     attempt->phase = d->verdict.phase;
     if (write_down(d, attempt, now.wall) != HW_OK) {
         if (!write_off_if_dead(c, d, now))
-            retry_own_fault(d);
+            retry_own_fault(d, now);
         return;
     }
     count_attempt(c, d, result, attempt, now);

@@ -15,7 +15,7 @@
 enum {
     QUEUE_MIN = 64,
     QUEUE_MAX = 1024,
-    QUEUE_PER_SLOT = 8,
+    QUEUE_PER_SLOT = 16,
     KEPT_MAX = 20000,              /* deliveries in memory before their attempt */
     KEPT_BYTES_MAX = 64 << 20,     /* and what their records may take */
     IN_FLIGHT_BYTES_MAX = 64 << 20,
@@ -24,6 +24,10 @@ enum {
     ANSWERED_PER_SLOT = 16,
     PROMPT_MS = 10,                /* what is answered makes room so long */
     RETRY_TURN = 4,                /* one start in four is offered to due retries first */
+    PROMPT_QUEUE = 8,              /* who has more waiting does not start as it comes */
+    COMPANY_SINCE_MS = 100,        /* who starts as it comes, for so long already, */
+    COMPANY_MS = 1000,             /* and did so within so long, is not to wait for others */
+    COMPANY_MOST = 8,              /* looked at */
     SILENT_MS = 100,               /* without an outcome for so long, an endpoint is not waited for */
     ROOM_WAIT_MS = 50,
     BURST_MS = 100
@@ -35,11 +39,16 @@ void hw_dispatch_init(struct hw_dispatch *d, struct hw_wheel *wheel, unsigned ma
                       void (*on_wake)(struct hw_dispatch *d))
 {
     *d = (struct hw_dispatch){
-        .wheel = wheel, .max_in_flight = max_in_flight, .n_instances = 1, .on_wake = on_wake
+        .wheel = wheel,
+        .now = wheel->now,
+        .max_in_flight = max_in_flight,
+        .n_instances = 1,
+        .on_wake = on_wake,
     };
     hw_map_init(&d->deliveries);
     hw_list_init(&d->first_ring);
     hw_list_init(&d->due_ring);
+    hw_list_init(&d->prompt);
     hw_list_init(&d->backlogged);
 }
 
@@ -48,6 +57,7 @@ static void endpoint_free(struct hw_endpoint *e)
     HW_MUST(e->n_in_memory == 0);
     hw_list_unlink(&e->in_first_ring);
     hw_list_unlink(&e->in_due_ring);
+    hw_list_unlink(&e->in_prompt);
     hw_list_unlink(&e->in_backlogged);
     hw_wheel_cancel(e->dispatch->wheel, &e->wake);
     hw_webhook_release(e->webhook);
@@ -64,6 +74,12 @@ void hw_dispatch_close(struct hw_dispatch *d)
     d->by_number = NULL;
     d->n_numbers = 0;
     hw_map_close(&d->deliveries);
+}
+
+void hw_dispatch_set_now(struct hw_dispatch *d, hw_mono_ms now)
+{
+    if (now > d->now)
+        d->now = now;
 }
 
 static bool endpoint_is_active(const struct hw_endpoint *e)
@@ -169,6 +185,7 @@ struct hw_endpoint *hw_dispatch_endpoint(struct hw_dispatch *d, struct hw_webhoo
     hw_list_init(&e->settling);
     hw_list_node_init(&e->in_first_ring);
     hw_list_node_init(&e->in_due_ring);
+    hw_list_node_init(&e->in_prompt);
     hw_list_node_init(&e->in_backlogged);
     hw_wheel_entry_init(&e->wake, on_endpoint_wake);
     d->by_number[e->w] = e;
@@ -205,7 +222,7 @@ enum hw_status hw_dispatch_add(struct hw_dispatch *d, struct hw_endpoint *e,
     delivery->endpoint = e;
     if (e->n_in_memory++ == 0) {
         d->n_busy++;
-        hw_pace_begin(&e->pace, d->wheel->now);
+        hw_pace_begin(&e->pace, d->now);
     }
     return HW_OK;
 }
@@ -258,10 +275,12 @@ static void enter_list(struct hw_delivery *delivery)
     switch (delivery->state) {
     case HW_DELIVERY_READY:
         hw_list_push_back(delivery->is_retry ? &e->due : &e->first, &delivery->link);
-        if (delivery->is_retry)
+        if (delivery->is_retry) {
             e->n_due++;
-        else
-            e->n_first++;
+        } else {
+            if (++e->n_first > PROMPT_QUEUE)
+                hw_list_unlink(&e->in_prompt);
+        }
         break;
     case HW_DELIVERY_SUSPECT:
         hw_list_push_back(&e->suspects, &delivery->link);
@@ -310,7 +329,7 @@ static void set_answered(struct hw_delivery *delivery, bool answered)
         return;
     delivery->is_answered = answered;
     if (answered) {
-        delivery->answered_at = e->dispatch->wheel->now;
+        delivery->answered_at = e->dispatch->now;
         e->n_answered++;
         e->dispatch->n_answered++;
     } else {
@@ -400,7 +419,7 @@ static bool is_prompt(const struct hw_endpoint *e)
     if (e->n_in_flight < e->limit || link == NULL)
         return true;
     const struct hw_delivery *oldest = HW_CONTAINER_OF(link, struct hw_delivery, link);
-    return oldest->is_answered && e->dispatch->wheel->now < oldest->answered_at + PROMPT_MS;
+    return oldest->is_answered && e->dispatch->now < oldest->answered_at + PROMPT_MS;
 }
 
 /* The first endpoint of the ring that may start, rotated to the end; NULL: none. */
@@ -432,11 +451,25 @@ static struct hw_delivery *take_from(struct hw_dispatch *d, bool is_due)
     return HW_CONTAINER_OF(hw_list_first(is_due ? &e->due : &e->first), struct hw_delivery, link);
 }
 
+static void note_prompt(const struct hw_delivery *started)
+{
+    struct hw_endpoint *e = started->endpoint;
+
+    if (started->is_retry || e->n_first > 0)
+        return;
+    e->prompt_at = e->dispatch->now;
+    if (!hw_list_is_linked(&e->in_prompt))
+        e->prompt_since = e->prompt_at;
+    hw_list_unlink(&e->in_prompt);
+    hw_list_push_back(&e->dispatch->prompt, &e->in_prompt);
+}
+
 struct hw_delivery *hw_dispatch_next(struct hw_dispatch *d, hw_mono_ms now)
 {
     bool due_first = d->turn % RETRY_TURN == RETRY_TURN - 1;
     struct hw_delivery *delivery;
 
+    hw_dispatch_set_now(d, now);
     if (d->is_stopped || hw_dispatch_attempts(d) >= d->max_in_flight ||
         d->n_answered >= d->max_in_flight || d->in_flight_bytes >= IN_FLIGHT_BYTES_MAX)
         return NULL;
@@ -447,6 +480,7 @@ struct hw_delivery *hw_dispatch_next(struct hw_dispatch *d, hw_mono_ms now)
         return NULL;
     d->turn++;
     hw_delivery_move(delivery, HW_DELIVERY_SENDING);
+    note_prompt(delivery);
     charge_rate(delivery->endpoint, now);
     return delivery;
 }
@@ -475,11 +509,6 @@ enum hw_backlog hw_endpoint_backlog_of(const struct hw_endpoint *e)
     return e->has_only_fill ? HW_BACKLOG_FILL : HW_BACKLOG_LIVE;
 }
 
-void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now)
-{
-    hw_pace_heard(&e->pace, now);
-}
-
 void hw_endpoint_count_backlog(struct hw_endpoint *e, uint64_t n)
 {
     e->n_backlog = n;
@@ -490,7 +519,23 @@ static bool is_quick(const struct hw_endpoint *e)
 {
     uint64_t n = e->n_backlog < UINT32_MAX ? e->kept_first.n + e->n_backlog : UINT64_MAX;
 
-    return hw_pace_is_quick(&e->pace, n, e->dispatch->wheel->now);
+    return hw_pace_is_quick(&e->pace, n, e->dispatch->now);
+}
+
+/* Is there somebody whose next event would start at once?  It may be behind the one that waits. */
+static bool has_company(const struct hw_endpoint *e)
+{
+    const struct hw_dispatch *d = e->dispatch;
+    const struct hw_list *at = d->prompt.prev;
+
+    for (int i = 0; i < COMPANY_MOST && at != &d->prompt; i++, at = at->prev) {
+        const struct hw_endpoint *other = HW_CONTAINER_OF(at, struct hw_endpoint, in_prompt);
+        if (other->prompt_at + COMPANY_MS <= d->now)
+            return false;
+        if (other != e && other->prompt_since + COMPANY_SINCE_MS <= d->now)
+            return true;
+    }
+    return false;
 }
 
 hw_mono_ms hw_endpoint_patience(const struct hw_endpoint *e, hw_mono_ms since)
@@ -499,7 +544,7 @@ hw_mono_ms hw_endpoint_patience(const struct hw_endpoint *e, hw_mono_ms since)
     bool is_live = hw_endpoint_backlog_of(e) == HW_BACKLOG_LIVE;
 
     if (!endpoint_is_active(e) || (e->held_until != 0 && e->rate_per_s <= 0) ||
-        (e->n_first == 0 && !is_live))
+        (e->n_first == 0 && !is_live) || has_company(e))
         return 0;
     if (!hw_pace_is_known(&e->pace))
         return is_live ? 0 : for_answer;
@@ -659,6 +704,8 @@ static const char *check_endpoint(const struct hw_endpoint *e, struct counts *to
     if (hw_list_is_linked(&e->in_first_ring) != (may_start(e) && n_first > 0) ||
         hw_list_is_linked(&e->in_due_ring) != (may_start(e) && n_due > 0))
         return "an endpoint is in a ring where it does not belong, or is missing";
+    if (hw_list_is_linked(&e->in_prompt) && n_first > PROMPT_QUEUE)
+        return "what is in a queue is said to start as it comes";
     if ((e->held_until != 0) != hw_wheel_is_armed(&e->wake))
         return "a held endpoint would never wake";
     total->in_memory += e->n_in_memory;

@@ -22,6 +22,9 @@
  * crowd of hanging receivers cannot hold it all, nor keep the others' work out of memory.
  *
  * Units     milliseconds on the monotonic clock.
+ * Time      as it was told last (hw_dispatch_set_now, hw_dispatch_next): who has a turn's reading
+ *           tells it before anything else.  The wheel is for deadlines only: its clock stands
+ *           still while no timer fires.
  * Memory    records in flight take at most 64 MiB and one record more; what is kept before its
  *           attempt about 64 MiB and 20,000 deliveries, at worst twice that and one an endpoint.
  *           Endpoints are allocated here, one a webhook that was ever needed, and freed when
@@ -81,22 +84,27 @@ struct hw_endpoint {
     double next_start_ms;          /* earliest by the rate limit, monotonic */
     hw_mono_ms held_until;         /* Retry-After, or out of rate; 0: neither */
     struct hw_wheel_entry wake;    /* armed while held */
+    struct hw_list in_prompt;      /* linked while its first attempts start as they come */
+    hw_mono_ms prompt_since;       /* it is */
+    hw_mono_ms prompt_at;          /* the newest of them */
     struct hw_list in_backlogged;  /* linked while something may wait in Redis */
     bool has_only_fill;            /* what waits there is of backfills */
     bool is_refilling;             /* it has been asked for */
     bool is_emptied;               /* gone or disabled, and what was parked has been asked for */
     size_t n_coming;               /* of a batch being placed: scratch of the intake */
-    struct hw_pace pace;
+    struct hw_pace pace;           /* the courier tells of each answer */
     uint64_t n_backlog;            /* live ones that wait in Redis, as last told */
 };
 
 struct hw_dispatch {
     struct hw_wheel *wheel;        /* borrowed */
+    hw_mono_ms now;                /* as it was told last */
     struct hw_endpoint **by_number; /* owned; index w; NULL: none */
     size_t n_numbers;
     struct hw_map deliveries;      /* all in memory, by key */
     struct hw_list first_ring;
     struct hw_list due_ring;
+    struct hw_list prompt;         /* endpoints in_prompt, newest start last */
     struct hw_list backlogged;     /* endpoints for which something may wait in Redis */
     unsigned max_in_flight;        /* of this instance; as many more may be answered */
     unsigned n_in_flight;
@@ -115,6 +123,9 @@ void hw_dispatch_init(struct hw_dispatch *d, struct hw_wheel *wheel, unsigned ma
                       void (*on_wake)(struct hw_dispatch *d));
 /* Every delivery must have been taken out before. */
 void hw_dispatch_close(struct hw_dispatch *d);
+
+/* What time it is.  A reading that goes backwards is treated as no time passing. */
+void hw_dispatch_set_now(struct hw_dispatch *d, hw_mono_ms now);
 
 /* The endpoint of a webhook: found or made; NULL: out of memory. */
 struct hw_endpoint *hw_dispatch_endpoint(struct hw_dispatch *d, struct hw_webhook *webhook);
@@ -155,9 +166,6 @@ struct hw_delivery *hw_dispatch_delivery(const struct hw_dispatch *d, uint32_t w
 unsigned hw_endpoint_attempts(const struct hw_endpoint *e);
 unsigned hw_dispatch_attempts(const struct hw_dispatch *d);
 
-/* An attempt of the endpoint has come to its outcome. */
-void hw_endpoint_done(struct hw_endpoint *e, hw_mono_ms now);
-
 /* How many first attempts may be kept in memory for it, and how many retries; fewer where memory
  * is short. */
 size_t hw_endpoint_queue_max(const struct hw_endpoint *e);
@@ -178,7 +186,9 @@ void hw_endpoint_count_backlog(struct hw_endpoint *e, uint64_t n);
 /* Until when may reading the stream wait for room of it, for what came at `since`, rather than moving
  * work to Redis and back?  A moment where it is quick: it has answered just now, and what waits for it is
  * done within a second at its pace (in its first second: at any pace).  Two moments where it had no
- * time to answer.  Not at all (0) where it is slow, hangs or is held: the others are not to wait for it. */
+ * time to answer.  Not at all (0) where it is slow, hangs or is held, and not while somebody else's
+ * first attempts start as they come, for a while already and within the last second: others are
+ * not to wait for it. */
 hw_mono_ms hw_endpoint_patience(const struct hw_endpoint *e, hw_mono_ms since);
 
 /* Free endpoints without a webhook, without deliveries and with nothing left in Redis. */

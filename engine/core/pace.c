@@ -10,6 +10,7 @@ void hw_pace_begin(struct hw_pace *p, hw_mono_ms now)
 void hw_pace_heard(struct hw_pace *p, hw_mono_ms now)
 {
     p->heard_at = now;
+    p->is_doubtful = false;
     if (now >= p->span_began + SPAN_MS) {
         p->n_in_last_span = now < p->span_began + 2 * SPAN_MS ? p->n_in_span : 0;
         p->n_in_span = 0;

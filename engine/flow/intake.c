@@ -14,7 +14,7 @@
 #include "base/must.h"
 #include "hookwheel/alloc.h"
 
-enum { BATCH_DELIVERIES = 512, TROUBLE_WAIT_MS = 500, RECORDS_MAX = 256 << 20, FIELDS_MAX = 700 };
+enum { BATCH_DELIVERIES = 1000, TROUBLE_WAIT_MS = 500, RECORDS_MAX = 256 << 20, FIELDS_MAX = 700 };
 
 static void on_later(struct hw_wheel_entry *entry);
 static void intake_accept(struct hw_intake *in);
@@ -409,8 +409,10 @@ static void bound_next(struct hw_intake *in)
 
 static void accept_or_wait(struct hw_intake *in)
 {
-    hw_mono_ms now = hw_loop_now(in->loop), until = patience(in);
+    hw_mono_ms now = hw_loop_now(in->loop), until;
 
+    hw_dispatch_set_now(&in->courier->dispatch, now);
+    until = patience(in);
     in->is_waiting_for_room = now < until;
     hw_loop_cancel(in->loop, &in->later);
     if (in->is_waiting_for_room)

@@ -3,6 +3,7 @@
  * on_answer  the client's result becomes what is decided on (hw_attempt_result) and what is
  *            kept (hw_attempt) -> hw_courier_finished
  *
+ * too late   it may not begin any more when its connection is there: canceled, INTERNAL
  * not begun  out of memory or refused by the client: ends as INTERNAL on the next turn, so that
  *            the courier never hears of it inside its own call
  */
@@ -40,10 +41,16 @@ static void on_later(struct hw_wheel_entry *entry)
 }
 
 void hw_sender_init(struct hw_sender *s, struct hw_loop *loop, struct hw_client *client,
-                    struct hw_courier *courier, struct hw_slice user_agent)
+                    struct hw_courier *courier, struct hw_slice user_agent,
+                    hw_sender_may_begin_cb may_begin, void *data)
 {
     *s = (struct hw_sender){
-        .loop = loop, .client = client, .courier = courier, .user_agent = user_agent
+        .loop = loop,
+        .client = client,
+        .courier = courier,
+        .user_agent = user_agent,
+        .may_begin = may_begin,
+        .data = data,
     };
     hw_buf_init(&s->scratch, SCRATCH_MAX);
     hw_list_init(&s->not_begun);
@@ -66,6 +73,13 @@ static struct hw_slice message_of(const struct hw_client_result *r, char out[MES
     else
         snprintf(out, MESSAGE_MAX, "%s", r->cause.note);
     return hw_slice_str(out);
+}
+
+/* It answers again: what waits behind others for that need not any more. */
+static void trust(struct hw_endpoint *e)
+{
+    HW_LIST_EACH (at, &e->sending)
+        hw_client_trust(&hw_task_of(HW_CONTAINER_OF(at, struct hw_delivery, link))->req);
 }
 
 static void on_answer(struct hw_client_req *req, const struct hw_client_result *r)
@@ -97,8 +111,12 @@ static void on_answer(struct hw_client_req *req, const struct hw_client_result *
         .message = message_of(r, message),
     };
 
+    struct hw_endpoint *e = t->delivery.endpoint;
+    bool was_doubtful = e->pace.is_doubtful;
     task_end_attempt(t);
     hw_courier_finished(s->courier, &t->delivery, &result, &attempt, now);
+    if (was_doubtful && !e->pace.is_doubtful)
+        trust(e);
 }
 
 static enum hw_status write_extra(struct hw_sender *s, const struct hw_task *t,
@@ -158,7 +176,8 @@ static enum hw_status write_head(struct hw_sender *s, struct hw_task *t, size_t 
     return hw_request_write(&t->head, &head);
 }
 
-/* Signed with the time at which it leaves, however long it waited for a connection. */
+/* Signed with the time at which it leaves, however long it waited for a connection.  Meanwhile it
+ * may have become another's to attempt. */
 static enum hw_status on_begin(struct hw_client_req *req, struct hw_client_post *what)
 {
     struct hw_task *t = HW_CONTAINER_OF(req, struct hw_task, req);
@@ -167,6 +186,8 @@ static enum hw_status on_begin(struct hw_client_req *req, struct hw_client_post 
     size_t n_pieces =
         hw_record_body(&t->delivery.event->record, wh->format_raw, wh->include_raw, t->pieces);
 
+    if (t->delivery.is_lost || !s->may_begin(s->data))
+        return HW_ECANCELED;
     if (write_head(s, t, n_pieces, hw_loop_unix(s->loop)) != HW_OK)
         return HW_ENOMEM;
     what->head = hw_buf_slice(&t->head);
@@ -182,6 +203,7 @@ static enum hw_status ask(struct hw_sender *s, struct hw_task *t)
         .url = &t->webhook->url,
         .begin = on_begin,
         .keep_body_bytes = HW_HISTORY_BODY_KEEP,
+        .is_doubtful = t->delivery.endpoint->pace.is_doubtful,
     };
 
     return hw_client_post(s->client, &t->req, &post, on_answer);

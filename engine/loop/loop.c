@@ -16,7 +16,10 @@
 #include "base/must.h"
 #include "hookwheel/alloc.h"
 
-enum { STEADY_DRIFT = 20 }; /* at most 1/20 of the time that has passed: 5 % */
+enum {
+    STEADY_DRIFT = 20, /* at most 1/20 of the time that has passed: 5 % */
+    SPAN_US = 100000
+};
 
 static hw_unix_ms clock_ms(clockid_t id)
 {
@@ -68,13 +71,25 @@ static void set_timer(struct hw_loop *loop, bool at_once)
     loop->timer_due = due;
 }
 
+static void count_busy(struct hw_loop *loop, hw_mono_us now, hw_mono_us busy_us)
+{
+    loop->span_busy += busy_us;
+    if (now < loop->span_began + SPAN_US)
+        return;
+    loop->busy_percent = (unsigned)(loop->span_busy * 100 / (now - loop->span_began));
+    loop->span_began = now;
+    loop->span_busy = 0;
+}
+
 static void tell_lag(struct hw_loop *loop)
 {
     hw_mono_us now = hw_loop_us();
     hw_mono_us began = loop->turn_began;
+    hw_mono_us busy_us = began && now > began ? now - began : 0;
     loop->turn_began = 0;
+    count_busy(loop, now, busy_us);
     if (loop->lag_cb && began)
-        loop->lag_cb(loop->lag_data, now > began ? now - began : 0);
+        loop->lag_cb(loop->lag_data, busy_us);
 }
 
 static void on_prepare(uv_prepare_t *prepare)

@@ -62,6 +62,9 @@ struct hw_loop {
     hw_unix_ms steady_base; /* steady = steady_base + boot clock */
     hw_mono_ms steady_at;   /* boot clock when steady_base was last moved */
     hw_mono_us turn_began;  /* 0: nothing has run since the last sleep */
+    hw_mono_us span_began;  /* time is looked at in spans of about 100 ms: */
+    hw_mono_us span_busy;   /* of this one so much was work */
+    unsigned busy_percent;  /* of the last one */
     void (*lag_cb)(void *data, hw_mono_us busy_us); /* optional: one call a turn */
     void *lag_data;                                 /* borrowed */
     char *read_buffer;                  /* owned; HW_LOOP_READ_BYTES, for stream.c */
@@ -99,6 +102,12 @@ static inline void hw_loop_touch(struct hw_loop *loop)
 /* This turn's wall clock, and the steady one. */
 hw_unix_ms hw_loop_unix(struct hw_loop *loop);
 hw_unix_ms hw_loop_steady(struct hw_loop *loop);
+
+/* Has it been at work for more than half of the time of late? */
+static inline bool hw_loop_is_busy(const struct hw_loop *loop)
+{
+    return loop->busy_percent > 50;
+}
 
 /* Arm for `delay` from now, rounded up so that it is never early (0: the next turn);
  * cancel. */

@@ -1,7 +1,6 @@
 /*
- * post     an idle connection: send at once; else wait in the origin's list, for one that comes
- *          free (patient); then, at the end of a turn (on_turn), origins take turns in being
- *          given permits
+ * post     an idle connection: send at once; else wait (openings.h), for one that comes free or
+ *          for leave to open one
  * begin    permit, descriptor -> clock starts -> resolve (not for a literal) -> on_resolved:
  *          refuse addresses -> connect -> on_ready -> send
  * send     on_progress: head complete -> held back for the body, or told -> drained: renewed
@@ -28,20 +27,15 @@
 enum {
     DRAIN_MS = 500,
     DRAIN_BYTES = 64 * 1024,
-    LEAST_SPAN_MS = 10000,
 };
 
 struct hw_client {
     struct hw_loop *loop;
     struct hw_client_options options;
     struct hw_pool pool;
-    struct hw_permits permits;
+    struct hw_openings openings;
     struct hw_resolve *resolve;
-    struct hw_list under_way; /* requests that use the network */
-    struct hw_list turns;     /* origins that may open a connection, and want to */
-    struct hw_turn_hook hook; /* gives permits */
-    struct hw_list patient;   /* origins that will want to, when a request has waited */
-    struct hw_wheel_entry patience; /* armed while there are any */
+    struct hw_list requests; /* that have not come to their outcome */
     struct hw_wheel_entry ending;
     struct hw_closing closing;
     void (*closed_cb)(void *data);
@@ -56,93 +50,6 @@ static void observe(struct hw_client *c, enum hw_metric_phase phase, hw_mono_us 
     hw_hist_observe(&c->options.metrics->phase[phase], (double)took_us / 1e6);
 }
 
-/* ---- who may open a connection ---- */
-
-static struct hw_client_req *origin_next(const struct hw_pool_origin *o)
-{
-    return HW_CONTAINER_OF(hw_list_first(&o->waiting), struct hw_client_req, link);
-}
-
-static size_t origin_established(const struct hw_pool_origin *o)
-{
-    return o->n_open - o->n_opening;
-}
-
-static bool origin_may_want_more(const struct hw_pool_origin *o)
-{
-    return !hw_list_is_empty(&o->waiting) &&
-           o->n_opening < HW_CLIENT_OPENING_MIN + origin_established(o);
-}
-
-static hw_mono_us least(hw_mono_us a, hw_mono_us b)
-{
-    return a == 0 || (b != 0 && b < a) ? b : a;
-}
-
-/* How long answers take of late, and at least; of what was long ago nothing is known any more. */
-static void origin_answered(struct hw_pool_origin *o, hw_mono_us took_us, hw_mono_ms now)
-{
-    if (now >= o->span_began + LEAST_SPAN_MS) {
-        o->least_us[1] = now < o->span_began + 2 * LEAST_SPAN_MS ? o->least_us[0] : 0;
-        o->least_us[0] = 0;
-        o->span_began = now;
-    }
-    o->least_us[0] = least(o->least_us[0], took_us);
-    o->answer_us = o->answer_us == 0 ? took_us : (o->answer_us * 7 + took_us) / 8;
-}
-
-/* When it is no use to wait any longer for one of the connections there are. */
-static hw_mono_ms origin_patient_until(const struct hw_client *c,
-                                       const struct hw_pool_origin *o)
-{
-    bool is_crowded = o->answer_us > 2 * least(o->least_us[0], o->least_us[1]);
-    if (origin_established(o) == 0 || c->pool.n_open < HW_CLIENT_FEW)
-        return 0;
-    hw_mono_ms asked_at = origin_next(o)->asked_at;
-    if (!is_crowded || o->freed_at < asked_at)
-        return asked_at + HW_CLIENT_REUSE_MS;
-    hw_mono_ms next_free = o->freed_at + HW_CLIENT_REUSE_MS;
-    hw_mono_ms at_most = asked_at + HW_CLIENT_CROWDED_MS;
-    return next_free < at_most ? next_free : at_most;
-}
-
-static bool origin_wants_more(const struct hw_client *c, const struct hw_pool_origin *o)
-{
-    return origin_may_want_more(o) && hw_loop_now(c->loop) >= origin_patient_until(c, o);
-}
-
-/* Call when an origin has gained a request, or room for one more connection. */
-static void origin_queue(struct hw_client *c, struct hw_pool_origin *o)
-{
-    if (c->is_closing || hw_list_is_linked(&o->turn) || !origin_may_want_more(o))
-        return;
-    if (origin_wants_more(c, o)) {
-        hw_list_push_back(&c->turns, &o->turn);
-        hw_turn_hook_ask(c->loop, &c->hook);
-        return;
-    }
-    hw_list_push_back(&c->patient, &o->turn);
-    if (!hw_wheel_is_armed(&c->patience))
-        hw_loop_arm(c->loop, &c->patience, HW_CLIENT_REUSE_MS);
-}
-
-static void on_patience(struct hw_wheel_entry *e)
-{
-    struct hw_client *c = HW_CONTAINER_OF(e, struct hw_client, patience);
-    struct hw_list again, *at;
-    hw_list_init(&again);
-    hw_list_splice(&again, &c->patient);
-    while ((at = hw_list_pop(&again)))
-        origin_queue(c, HW_CONTAINER_OF(at, struct hw_pool_origin, turn));
-}
-
-static void on_permits(struct hw_permits *p)
-{
-    struct hw_client *c = HW_CONTAINER_OF(p, struct hw_client, permits);
-    if (!c->is_closing && !hw_list_is_empty(&c->turns))
-        hw_turn_hook_ask(c->loop, &c->hook);
-}
-
 /* ---- a request and what it holds ---- */
 
 static void conn_drop(struct hw_client *c, struct hw_conn *conn)
@@ -151,8 +58,8 @@ static void conn_drop(struct hw_client *c, struct hw_conn *conn)
     o->n_users++;
     conn->user = NULL;
     hw_pool_drop(&c->pool, conn);
-    origin_queue(c, o);
-    on_permits(&c->permits); /* a descriptor is free */
+    hw_openings_consider(&c->openings, o);
+    hw_openings_resume(&c->openings); /* a descriptor is free */
     hw_pool_leave(&c->pool, o);
 }
 
@@ -162,12 +69,14 @@ static void req_detach(struct hw_client_req *req)
     struct hw_client *c = req->client;
     struct hw_pool_origin *o = req->origin;
     hw_list_unlink(&req->link);
+    hw_opening_leave(&req->opening);
     hw_loop_cancel(c->loop, &req->deadline);
     hw_resolve_cancel(&req->resolve);
-    hw_permit_give_back(&c->permits, &req->permit);
+    hw_permit_give_back(&c->openings.permits, &req->opening.permit);
     if (req->state == HW_CLIENT_RESOLVING) {
         hw_pool_release(&c->pool, o);
-        origin_queue(c, o);
+        hw_openings_consider(&c->openings, o);
+        hw_openings_resume(&c->openings); /* a descriptor is free */
     }
     if (req->conn)
         req->conn->user = NULL;
@@ -217,21 +126,19 @@ static void req_fail(struct hw_client_req *req, enum hw_failure failure, enum hw
     req->cb(req, &res);
 }
 
-static void req_fail_memory(struct hw_client_req *req)
+/* No memory, or it may not begin any more (HW_ECANCELED). */
+static void req_fail_ours(struct hw_client_req *req, enum hw_status status)
 {
+    bool is_canceled = status == HW_ECANCELED;
     struct hw_cause cause;
-    hw_cause_set(&cause, HW_ENOMEM, HW_ORIGIN_US, 0, "out of memory");
+    hw_cause_set(&cause, status, HW_ORIGIN_US, 0, "%s",
+                 is_canceled ? "it was not to begin any more" : "out of memory");
     req_fail(req, HW_FAILURE_INTERNAL, HW_PHASE_NONE, &cause);
 }
 
-static void move(struct hw_client_req *req, enum hw_client_state state)
+static void req_fail_memory(struct hw_client_req *req)
 {
-    bool was_waiting = req->state == HW_CLIENT_WAITING;
-    req->state = state;
-    if (!was_waiting)
-        return;
-    hw_list_unlink(&req->link);
-    hw_list_push_back(&req->client->under_way, &req->link);
+    req_fail_ours(req, HW_ENOMEM);
 }
 
 /* The attempt begins to use the network. */
@@ -254,9 +161,10 @@ static enum hw_status start_clock(struct hw_client_req *req)
 static enum hw_status req_send(struct hw_client_req *req, struct hw_conn *conn)
 {
     enum hw_status status = start_clock(req);
+    hw_opening_leave(&req->opening);
     req->conn = conn;
     conn->user = req;
-    move(req, HW_CLIENT_SENT);
+    req->state = HW_CLIENT_SENT;
     if (status != HW_OK)
         return status;
     struct hw_slice pieces[3] = { req->what.head };
@@ -315,7 +223,7 @@ static void req_connect(struct hw_client_req *req, const struct hw_address *all,
     req->conn = conn;
     conn->user = req;
     conn->client = c;
-    move(req, HW_CLIENT_CONNECTING);
+    req->state = HW_CLIENT_CONNECTING;
     hw_mono_ms give_up_at = req->started_us / 1000 + c->options.timeout_ms;
     hw_conn_open(conn, &o->target, allowed, n, give_up_at);
 }
@@ -341,48 +249,38 @@ static void req_begin(struct hw_client_req *req)
     struct hw_pool_origin *o = req->origin;
     struct hw_slice host = hw_slice_str(o->target.host);
     struct hw_address literal;
-    hw_permit_take(&c->permits, &req->permit);
+    hw_opening_leave(&req->opening);
+    hw_permit_take(&c->openings.permits, &req->opening.permit);
     enum hw_status status = start_clock(req);
     req->is_reused = false;
-    move(req, HW_CLIENT_RESOLVING);
+    req->state = HW_CLIENT_RESOLVING;
     if (status != HW_OK)
-        req_fail_memory(req);
+        req_fail_ours(req, status);
     else if (o->target.is_address && hw_address_parse(&literal, host))
         req_connect(req, &literal, 1);
     else if (hw_resolve_ask(c->resolve, &req->resolve, host, on_resolved) != HW_OK)
         req_fail_memory(req);
 }
 
-/* One connection for the origin whose turn it is; false: there is no descriptor. */
-static bool origin_open_one(struct hw_client *c, struct hw_pool_origin *o)
+static void on_opening(struct hw_openings *openings, struct hw_opening *opening)
 {
-    bool wants_more = origin_wants_more(c, o); /* they may have been served meanwhile */
-    if (wants_more && !hw_pool_reserve(&c->pool, o, false))
-        return false;
-    hw_list_unlink(&o->turn);
-    if (!wants_more) {
-        origin_queue(c, o);
-        return true;
-    }
-    o->n_users++; /* what follows may fail and end everything it has */
-    req_begin(origin_next(o));
-    origin_queue(c, o); /* behind the others */
-    hw_pool_leave(&c->pool, o);
-    return true;
+    (void)openings;
+    req_begin(HW_CONTAINER_OF(opening, struct hw_client_req, opening));
 }
 
-static void on_turn(struct hw_turn_hook *hook)
+static void on_reuse(struct hw_openings *openings, struct hw_opening *opening)
 {
-    struct hw_client *c = HW_CONTAINER_OF(hook, struct hw_client, hook);
-    struct hw_list *at;
-    while (!c->is_closing && (at = hw_list_first(&c->turns)) && hw_permits_have(&c->permits)) {
-        if (!origin_open_one(c, HW_CONTAINER_OF(at, struct hw_pool_origin, turn)))
-            return; /* asked again when a connection is closed */
-    }
-    if (!c->is_closing && !hw_list_is_empty(&c->turns) &&
-        hw_permits_wait_for_queue(&c->permits))
-        hw_turn_hook_ask(c->loop, hook);
+    struct hw_client *c = HW_CONTAINER_OF(openings, struct hw_client, openings);
+    struct hw_client_req *req = HW_CONTAINER_OF(opening, struct hw_client_req, opening);
+    enum hw_status status = req_send_reused(req, hw_pool_lease(&c->pool, req->origin));
+    if (status != HW_OK)
+        req_fail_ours(req, status);
 }
+
+static const struct hw_openings_events opening_events = {
+    .on_opening = on_opening,
+    .on_reuse = on_reuse,
+};
 
 /* Permits and bounds are for what has not begun. */
 static void resend(struct hw_client_req *req)
@@ -419,8 +317,9 @@ static void on_ready(struct hw_conn *conn)
     struct hw_client_req *req = conn->user;
     count_opened(c, conn);
     hw_pool_established(&c->pool, conn);
-    hw_permit_give_back(&c->permits, &req->permit);
-    origin_queue(c, conn->origin); /* it may have one more in the making now */
+    hw_permit_give_back(&c->openings.permits, &req->opening.permit);
+    /* It may have one more in the making now. */
+    hw_openings_consider(&c->openings, conn->origin);
     if (req_send(req, conn) != HW_OK)
         req_fail_memory(req);
 }
@@ -434,15 +333,18 @@ static void conn_done(struct hw_client *c, struct hw_conn *conn)
         conn_drop(c, conn);
         return;
     }
-    o->freed_at = hw_loop_now(c->loop);
+    hw_openings_freed(o, hw_loop_now(c->loop));
     hw_pool_give_back(&c->pool, conn);
-    if (hw_list_is_empty(&o->waiting)) {
-        on_permits(&c->permits); /* it may be evicted for who waits for a descriptor */
+    struct hw_opening *next = hw_openings_next(o);
+    if (!next) {
+        /* It may be evicted for who waits for a descriptor. */
+        hw_openings_resume(&c->openings);
         return;
     }
-    struct hw_client_req *req = origin_next(o);
-    if (req_send_reused(req, hw_pool_lease(&c->pool, o)) != HW_OK)
-        req_fail_memory(req);
+    struct hw_client_req *req = HW_CONTAINER_OF(next, struct hw_client_req, opening);
+    enum hw_status status = req_send_reused(req, hw_pool_lease(&c->pool, o));
+    if (status != HW_OK)
+        req_fail_ours(req, status);
 }
 
 /* The outcome is told; what is left of the body is read for a while, for the connection's sake. */
@@ -472,7 +374,8 @@ static void req_succeed(struct hw_client_req *req)
     res.tls_version = tls_version(conn);
     hw_response_field(r, "retry-after", &res.retry_after);
     observe(c, HW_METRIC_FIRST_BYTE, conn->first_byte_us - conn->sent_us);
-    origin_answered(conn->origin, conn->first_byte_us - conn->sent_us, hw_loop_now(c->loop));
+    hw_openings_answered(conn->origin, conn->first_byte_us - conn->sent_us,
+                         hw_loop_now(c->loop));
     req_detach(req);
     req->cb(req, &res);
     if (conn->state == HW_CONN_FAILED)
@@ -495,7 +398,7 @@ static void on_progress(struct hw_conn *conn)
     if (r->is_complete || hw_buf_len(&r->body) >= keep) {
         req_succeed(req);
     } else if (req->state != HW_CLIENT_HELD) {
-        move(req, HW_CLIENT_HELD);
+        req->state = HW_CLIENT_HELD;
         hw_loop_arm(req->client->loop, &req->deadline, DRAIN_MS);
     }
 }
@@ -519,7 +422,7 @@ static bool may_begin_again(struct hw_client *c, const struct hw_client_req *req
 static void begin_again(struct hw_client_req *req)
 {
     struct hw_client *c = req->client;
-    hw_permit_give_back(&c->permits, &req->permit);
+    hw_permit_give_back(&c->openings.permits, &req->opening.permit);
     struct hw_conn *conn = req->conn;
     req->conn = NULL;
     (void)hw_pool_reserve(&c->pool, req->origin, true);
@@ -607,14 +510,13 @@ static void req_init(struct hw_client_req *req, struct hw_client *c,
     req->cb = cb;
     req->conn = NULL;
     req->state = HW_CLIENT_WAITING;
-    req->asked_at = hw_loop_now(c->loop);
     req->started_us = 0;
     req->started_ms = 0;
     req->dns_ms = -1;
     req->is_reused = req->is_resent = false;
     hw_list_node_init(&req->link);
     hw_list_node_init(&req->resolve.link);
-    hw_permit_init(&req->permit);
+    hw_opening_init(&req->opening, what->is_doubtful, c->loop);
     hw_wheel_entry_init(&req->deadline, on_deadline);
 }
 
@@ -628,10 +530,10 @@ enum hw_status hw_client_post(struct hw_client *c, struct hw_client_req *req,
     req->origin = hw_pool_visit(&c->pool, what->url);
     if (!req->origin)
         return HW_ENOMEM;
-    hw_list_push_back(&req->origin->waiting, &req->link);
-    struct hw_conn *idle = hw_pool_lease(&c->pool, req->origin);
+    hw_list_push_back(&c->requests, &req->link);
+    struct hw_conn *idle = what->is_doubtful ? NULL : hw_pool_lease(&c->pool, req->origin);
     if (!idle) {
-        origin_queue(c, req->origin);
+        hw_openings_join(&c->openings, req->origin, &req->opening);
         return HW_OK;
     }
     if (req_send_reused(req, idle) == HW_OK)
@@ -640,6 +542,12 @@ enum hw_status hw_client_post(struct hw_client *c, struct hw_client_req *req,
     conn_drop(c, idle);
     req_detach(req);
     return HW_ENOMEM;
+}
+
+void hw_client_trust(struct hw_client_req *req)
+{
+    if (req->opening.is_doubtful && hw_list_is_linked(&req->opening.link))
+        hw_openings_trust(&req->client->openings, req->origin, &req->opening);
 }
 
 size_t hw_client_connections(const struct hw_client *c)
@@ -679,12 +587,8 @@ enum hw_status hw_client_open(struct hw_client **out, struct hw_loop *loop,
     if (c->options.max_connections == 0)
         c->options.max_connections = default_max_connections();
     hw_pool_init(&c->pool, loop, options->trust, c->options.max_connections);
-    hw_permits_init(&c->permits, loop, on_permits);
-    hw_list_init(&c->under_way);
-    hw_list_init(&c->turns);
-    hw_list_init(&c->patient);
-    hw_wheel_entry_init(&c->patience, on_patience);
-    hw_turn_hook_add(loop, &c->hook, on_turn);
+    hw_openings_init(&c->openings, loop, &c->pool, &opening_events);
+    hw_list_init(&c->requests);
     hw_wheel_entry_init(&c->ending, on_ending);
     hw_closing_init(&c->closing);
     *out = c;
@@ -697,7 +601,7 @@ static void client_closed(struct hw_closing *closing)
     void (*cb)(void *) = c->closed_cb;
     void *data = c->closed_data;
     hw_pool_close(&c->pool);
-    hw_permits_close(&c->permits);
+    hw_openings_close(&c->openings);
     hw_free(c);
     if (cb)
         cb(data);
@@ -709,28 +613,13 @@ static void on_resolve_closed(void *data)
     hw_closing_release(&c->closing);
 }
 
-static void gather_waiting(struct hw_client *c)
-{
-    struct hw_map_entry *e = NULL;
-    while ((e = hw_map_next(&c->pool.origins, e))) {
-        struct hw_pool_origin *o = HW_CONTAINER_OF(e, struct hw_pool_origin, entry);
-        hw_list_unlink(&o->turn);
-        HW_LIST_EACH(at, &o->waiting)
-        {
-            HW_CONTAINER_OF(at, struct hw_client_req, link)->state = HW_CLIENT_SENT;
-        }
-        hw_list_splice(&c->under_way, &o->waiting);
-    }
-}
-
 static void on_ending(struct hw_wheel_entry *e)
 {
     struct hw_client *c = HW_CONTAINER_OF(e, struct hw_client, ending);
     struct hw_list *at;
     struct hw_cause cause;
     hw_cause_set(&cause, HW_ECANCELED, HW_ORIGIN_US, 0, "the engine is stopping");
-    gather_waiting(c);
-    while ((at = hw_list_first(&c->under_way)))
+    while ((at = hw_list_first(&c->requests)))
         req_fail(HW_CONTAINER_OF(at, struct hw_client_req, link), HW_FAILURE_INTERNAL,
                  HW_PHASE_NONE, &cause);
     while ((at = hw_list_first(&c->pool.conns)))
@@ -744,8 +633,7 @@ void hw_client_close(struct hw_client *c, void (*cb)(void *data), void *data)
     c->is_closing = true;
     c->closed_cb = cb;
     c->closed_data = data;
-    hw_turn_hook_remove(&c->hook);
-    hw_loop_cancel(c->loop, &c->patience);
+    hw_openings_stop(&c->openings);
     hw_closing_hold(&c->closing);
     hw_loop_arm(c->loop, &c->ending, 0);
     hw_closing_begin(&c->closing, client_closed);

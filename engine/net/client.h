@@ -6,26 +6,17 @@
  * nothing of webhooks: who goes next was decided above, what an outcome means is too.
  *
  *   hit:   lease idle connection -> send -> head -> outcome -> drain body -> give back
- *   miss:  permit -> resolve -> refuse bad addresses -> connect (each allowed address in
+ *   miss:  leave to open one -> resolve -> refuse bad addresses -> connect (each allowed address in
  *          turn) -> TLS -> as above
  *   stale: the server had closed a kept-alive connection before any byte of the response:
  *          once, a fresh connection, within the same deadline
  *
  * Time      `timeout_ms` counts from the moment the attempt uses the network (name
  *           resolution, or sending on a reused connection) to the end of the response's
- *           head.  Waiting for leave to open a connection (permits.h) or for a descriptor is
+ *           head.  Waiting for leave to open a connection (openings.h) or for a descriptor is
  *           before that and is not charged; an idle connection of the origin that comes
  *           free meanwhile is taken.  500 ms after the head the connection is drained or
  *           dropped; nothing later is heard of it.
- * Fairness  origins take turns in opening connections, and one may have no more in the making
- *           than HW_CLIENT_OPENING_MIN and as many as it has established: what answers
- *           grows fast, what does not answer ties up little.
- * Reuse     up to HW_CLIENT_FEW connections in all none is spared.  Beyond that, and while its
- *           origin has some, a request first waits HW_CLIENT_REUSE_MS for one of them: where
- *           answers are quick that is sooner than a handshake, and much cheaper.  Where they have
- *           become slower than twice what they can be, somebody has all he can do (the receiver,
- *           or this machine), and one connection more would only make each slower: there it
- *           waits for as long as one after the other comes free, HW_CLIENT_CROWDED_MS at most.
  * Memory    the request is the caller's (embed it); connections are the pool's.
  * Errors    see hw_client_post; outcomes of the network are in the result, never in a status.
  * Cost      a reused connection: one write, one read, no allocation once buffers have grown.
@@ -36,16 +27,11 @@
 #include "core/metrics.h"
 #include "http/url.h"
 #include "loop/loop.h"
-#include "net/permits.h"
+#include "net/openings.h"
 #include "net/resolve.h"
 #include "rules/address.h"
 #include "rules/failure.h"
 #include "tls/trust.h"
-
-#define HW_CLIENT_OPENING_MIN 4
-#define HW_CLIENT_FEW         64
-#define HW_CLIENT_REUSE_MS    5
-#define HW_CLIENT_CROWDED_MS  100
 
 struct hw_client;
 struct hw_client_req;
@@ -68,7 +54,8 @@ struct hw_client_post;
 
 /* The attempt begins to use the network now, maybe long after it was asked for: the place to
  * write what depends on the time into *what (but the url).  May run inside hw_client_post.
- * Anything but HW_OK: it ends as a fault of our own. */
+ * Anything but HW_OK: it ends as a fault of our own.  HW_ECANCELED: it is not to begin any
+ * more. */
 typedef enum hw_status (*hw_client_begin_cb)(struct hw_client_req *req,
                                              struct hw_client_post *what);
 
@@ -79,6 +66,7 @@ struct hw_client_post {
     struct hw_slice body[2];  /* borrowed until the callback */
     size_t n_body;
     size_t keep_body_bytes; /* of the response's body */
+    bool is_doubtful; /* the receiver may hang (openings.h) */
 };
 
 /* Borrowed for the callback. */
@@ -103,17 +91,17 @@ struct hw_client_result {
 typedef void (*hw_client_cb)(struct hw_client_req *req, const struct hw_client_result *result);
 
 enum hw_client_state {
-    HW_CLIENT_WAITING,    /* for a connection or leave to open one  list: origin.waiting */
-    HW_CLIENT_RESOLVING,  /* the name is being asked for            list: client.under_way */
-    HW_CLIENT_CONNECTING, /* its connection is being made           list: client.under_way */
-    HW_CLIENT_SENT,       /* the request is on its way              list: client.under_way */
-    HW_CLIENT_HELD,       /* the head is there, the body is awaited list: client.under_way */
-    HW_CLIENT_DONE        /* the callback runs, or has run          list: none */
+    HW_CLIENT_WAITING,    /* for a connection or leave to open one: in a line of openings.h */
+    HW_CLIENT_RESOLVING,  /* the name is being asked for */
+    HW_CLIENT_CONNECTING, /* its connection is being made */
+    HW_CLIENT_SENT,       /* the request is on its way */
+    HW_CLIENT_HELD,       /* the head is there, the body is awaited */
+    HW_CLIENT_DONE        /* the callback runs, or has run */
 };
 
 /* Yours, and must stay put until its callback runs; fields are the client's. */
 struct hw_client_req {
-    struct hw_list link;
+    struct hw_list link; /* in client.requests until DONE */
     struct hw_client *client;
     struct hw_client_post what;
     hw_client_cb cb;
@@ -121,9 +109,8 @@ struct hw_client_req {
     struct hw_pool_origin *origin;  /* borrowed */
     struct hw_conn *conn;           /* borrowed; NULL: none yet */
     struct hw_resolve_req resolve;
-    struct hw_permit permit;
+    struct hw_opening opening;
     enum hw_client_state state;
-    hw_mono_ms asked_at;
     hw_mono_us started_us; /* when it began to use the network; 0: not yet */
     hw_unix_ms started_ms;
     int32_t dns_ms;
@@ -143,6 +130,10 @@ void hw_client_close(struct hw_client *c, void (*cb)(void *data), void *data);
  * Anything else: cb will not run and req may be reused. */
 HW_MUST_USE enum hw_status hw_client_post(struct hw_client *c, struct hw_client_req *req,
                                           const struct hw_client_post *what, hw_client_cb cb);
+
+/* The receiver of a doubtful one does not hang: if it still waits, it is as others from now on.
+ * Harmless at any time after hw_client_post; runs no callback. */
+void hw_client_trust(struct hw_client_req *req);
 
 /* A response body's first bytes are in the result only when they came together with the head or
  * within 500 ms after it; to have them the callback is held back for that long at most when

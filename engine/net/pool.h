@@ -20,6 +20,7 @@
 #include "base/map.h"
 #include "http/url.h"
 #include "net/conn.h"
+#include "net/openings.h"
 
 #define HW_POOL_IDLE_MS   55000
 #define HW_POOL_QUIET_MAX 4096
@@ -40,18 +41,13 @@ struct hw_pool {
 struct hw_pool_origin {
     struct hw_map_entry entry; /* in pool->origins; key: name */
     struct hw_list quiet;      /* in pool->quiet */
-    struct hw_list turn;       /* the client's: waits for its turn to open a connection */
-    struct hw_list waiting;    /* the client's: requests without a connection */
     struct hw_list idle;       /* connections, newest first */
     struct hw_conn_target target;
     char *name;       /* owned: "https://host:port" */
     size_t n_users;   /* requests and callers on the stack that refer to it */
     size_t n_opening; /* of n_open: not established yet */
     size_t n_open;    /* descriptors reserved or in use */
-    hw_mono_us answer_us;   /* the client's: from request to answer, of late; 0: none yet */
-    hw_mono_us least_us[2]; /* the client's: the same at least, in this span of time and the last */
-    hw_mono_ms span_began;
-    hw_mono_ms freed_at; /* the client's: a connection of it last came free */
+    struct hw_origin_openings openings; /* requests without a connection: openings.h */
 };
 
 void hw_pool_init(struct hw_pool *p, struct hw_loop *loop, struct hw_trust *trust,

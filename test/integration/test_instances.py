@@ -1,10 +1,12 @@
 """Several instances on one Redis: they share, take over, and never do the same thing twice."""
 
 import collections
+import threading
 import time
 import unittest
 
 from kit.case import Case, event, scaled
+from kit.scripted import held
 
 IN_FLIGHT = 48
 
@@ -141,6 +143,29 @@ class Instances(Case):
             self.assertEqual(after[delivery["id"]], delivery)
         self.assertEqual(second.deliveries(status="failed"), [])
         self.assertEqual(second.metric("hookwheel_takeovers_total"), 1)
+
+    def test_what_waits_for_a_connection_is_not_attempted_by_who_was_fenced(self):
+        """Whoever took it over has done so."""
+        n_events, release, is_over = 40, threading.Event(), threading.Event()
+        receiver = self.start_scripted(held(release, is_over), certificate=None)
+        first = self.start_daemon(timeout="60s")
+        first.create_webhook(receiver.url())
+        self.redis.add_many([event(n) for n in range(n_events)])
+        self.wait_until(lambda: receiver.n_connections
+                        and first.metric("hookwheel_deliveries_in_flight") == n_events, 10,
+                        "all have started, as far as they can")
+        first.pause()
+        is_over.set()
+        second = self.start_daemon()
+        found = self.wait_delivery(second, "delivered", 25, n=n_events)
+        self.assertEqual(len({delivery["id"] for delivery in found}), n_events)
+        self.assertEqual(len(receiver.requests), n_events)
+        first.resume()
+        self.wait_until(lambda: first.events("ready")[1:], 30, "it has joined again")
+        release.set()
+        self.wait_until(lambda: first.metric("hookwheel_deliveries_in_flight") == 0, 30,
+                        "it has forgotten what it had")
+        self.assertLess(len(receiver.requests), n_events + n_events // 2)  # what had begun
 
     def test_same_consumer_name_does_not_matter(self):
         daemons = [self.start_daemon(consumer="same") for _ in range(2)]

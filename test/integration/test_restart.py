@@ -3,10 +3,12 @@
 import collections
 import os
 import threading
+import time
 import unittest
 
 from kit.case import Case, event, scaled
 from kit.redis import RedisError
+from kit.scripted import held
 
 
 class Producer(threading.Thread):
@@ -84,6 +86,40 @@ class Politely(Case):
         self.wait_requests(receiver, 2, 10)
         self.assertEqual([r.attempt for r in receiver.requests()], [1, 1])
         self.wait_delivery(daemon, "delivered")
+
+    def test_what_waits_for_a_connection_does_not_begin_in_the_drain(self):
+        n_events, release = 40, threading.Event()
+        self.start_redis()
+        receiver = self.start_scripted(held(release), certificate=None)
+        daemon = self.start_daemon(timeout="2s", retry_schedule="100ms")
+        daemon.create_webhook(receiver.url())
+        self.redis.add_many([event(n) for n in range(n_events)])
+        self.wait_until(lambda: receiver.n_connections
+                        and daemon.metric("hookwheel_deliveries_in_flight") == n_events, 10,
+                        "all have started, as far as they can")
+        daemon.terminate(deadline_s=10)
+        n_begun = receiver.n_connections
+        self.assertLess(n_begun, n_events // 2)
+        self.assertNotIn("given up", daemon.events("drained")[-1]["message"])
+        release.set()
+        daemon.start()
+        found = self.wait_delivery(daemon, "delivered", n=n_events)
+        self.assertEqual(sum(d["attempts"] for d in found), n_events + n_begun)
+
+    def test_what_is_answered_is_not_given_up(self):
+        """Although Redis does not have it, because it hangs."""
+        self.start_redis()
+        receiver = self.start_receiver()
+        daemon = self.start_daemon(drain_timeout="1s")
+        secret = daemon.create_webhook(receiver.url())["secret"]
+        receiver.rule(secret=secret, hang=True)
+        self.redis.add_many([event(n) for n in range(5)])
+        self.wait_requests(receiver, 5, 10)
+        self.redis.hang()
+        receiver.answer_all()
+        self.wait_until(lambda: receiver.counts()["open"] == 0, 10, "all are answered")
+        daemon.terminate(deadline_s=20)
+        self.assertNotIn("given up", daemon.events("drained")[-1]["message"])
 
     def test_answers_during_the_drain_count(self):
         self.start_redis()
@@ -179,6 +215,31 @@ class Impolitely(Case):
 
 
 class WithoutRedis(Case):
+    def test_what_waits_for_a_connection_does_not_begin_while_redis_hangs(self):
+        """From five seconds on somebody else may take it over."""
+        n_events, release = 40, threading.Event()
+        self.start_redis()
+        receiver = self.start_scripted(held(release), certificate=None)
+        daemon = self.start_daemon(timeout="1500ms", retry_schedule="1s,1s")
+        daemon.create_webhook(receiver.url())
+        self.redis.add_many([event(n) for n in range(n_events)])
+        self.wait_until(lambda: receiver.n_connections
+                        and daemon.metric("hookwheel_deliveries_in_flight") == n_events, 10,
+                        "all have started, as far as they can")
+        self.redis.hang()
+        hangs_since = time.monotonic()
+        self.wait_until(lambda: time.monotonic() > hangs_since + 6.5, 10, "it hangs for long")
+        n_begun = receiver.n_connections
+        self.assertLess(n_begun, n_events)
+        self.wait_until(lambda: time.monotonic() > hangs_since + 11, 10, "and for longer")
+        self.assertEqual(receiver.n_connections, n_begun)
+        release.set()
+        self.redis.go_on()
+        daemon.wait_ready()
+        found = self.wait_delivery(daemon, "delivered", n=n_events)
+        self.assertEqual(sum(d["attempts"] for d in found), n_events + n_begun)
+        self.assertEqual(len(receiver.requests), n_events)
+
     def test_redis_killed_while_a_delivery_is_in_flight(self):
         self.start_redis()
         receiver = self.start_receiver()

@@ -213,6 +213,24 @@ CASE(faults_of_our_own_are_not_attempts)
     world_close(&world);
 }
 
+/* The turn in which it comes to light has been long: the wheel is behind the time. */
+CASE(a_fault_of_our_own_is_paused_for_from_when_it_came_to_light)
+{
+    world_init(&world, 1, 1, 100, 1, &rules);
+    n_faults = 1;
+    world.answer = our_fault;
+    struct world_delivery *d = world_accept(&world, 0);
+    world_run_until(&world, 0); /* it is under way */
+    CHECK_UINT(d->sent, ==, 1);
+    world.now = 240;
+    while (world_step(&world))
+        continue;
+    CHECK_INT(d->where, ==, WORLD_DELIVERED);
+    CHECK_UINT(d->ended_at, >=, 240 + 1000);
+    CHECK_UINT(d->ended_at, <, 240 + 1000 + 100);
+    world_close(&world);
+}
+
 static struct world_answer hangs_on_even(struct world *w, uint32_t number, uint64_t n, unsigned attempt)
 {
     struct world_answer a = http(204, 5);

@@ -193,7 +193,8 @@ struct world {
     struct receiver receiver;
     struct name_server dns;
     bool is_client_closed, is_loop_closed;
-    bool is_secure; /* receiver speaks TLS */
+    bool is_secure;        /* receiver speaks TLS */
+    int n_begun;           /* requests that began, of those that say when they do */
 };
 
 struct post {
@@ -205,6 +206,10 @@ struct post {
     struct hw_client_result result;
     char fields[512], body[512], retry_after[32];
     void (*then)(struct post *p); /* in the callback */
+    bool is_doubtful;
+    bool says_when;      /* it begins: */
+    int begun_as;        /* how many had begun before */
+    hw_mono_us begun_us; /* 0: it has not */
 };
 
 static struct name_record zone[] = {
@@ -376,6 +381,15 @@ static void post_to(struct world *w, struct post *p, const char *host, int port)
         CHECK_FAIL("%s: %s", text, cause.note);
 }
 
+static enum hw_status on_post_begin(struct hw_client_req *req, struct hw_client_post *what)
+{
+    struct post *p = HW_CONTAINER_OF(req, struct post, req);
+    (void)what;
+    p->begun_as = p->w->n_begun++;
+    p->begun_us = hw_loop_us();
+    return HW_OK;
+}
+
 static void post_send(struct world *w, struct post *p, const char *host, size_t keep)
 {
     if (!p->url.text)
@@ -388,6 +402,8 @@ static void post_send(struct world *w, struct post *p, const char *host, size_t 
         .body = { HW_SLICE("{\"a\":"), HW_SLICE("\"bcd\"} ") },
         .n_body = 2,
         .keep_body_bytes = keep,
+        .begin = p->says_when ? on_post_begin : NULL,
+        .is_doubtful = p->is_doubtful,
     };
     what.body[1] = hw_slice_str("\"bcde\"}\n");
     CHECK_INT(hw_client_post(w->client, &p->req, &what, on_posted), ==, HW_OK);
@@ -1125,14 +1141,14 @@ static void burst_end(struct post *p)
 /* As many connections of another origin as are too few to be spared. */
 static void world_init_busy(struct world *w)
 {
-    static struct post p[HW_CLIENT_FEW];
+    static struct post p[HW_OPENINGS_FEW];
     world_init(w, false);
     w->receiver.on_request = answer_late;
-    for (int i = 0; i < HW_CLIENT_FEW; i++)
+    for (int i = 0; i < HW_OPENINGS_FEW; i++)
         post_begin(w, &p[i], "localhost");
-    for (int i = 0; i < HW_CLIENT_FEW; i++)
+    for (int i = 0; i < HW_OPENINGS_FEW; i++)
         post_end(&p[i]);
-    CHECK_UINT(hw_client_connections(w->client), ==, HW_CLIENT_FEW);
+    CHECK_UINT(hw_client_connections(w->client), ==, HW_OPENINGS_FEW);
     w->receiver.on_request = answer;
     w->receiver.n_accepted = 0;
 }
@@ -1209,7 +1225,7 @@ CASE(a_hanging_origin_does_not_hold_up_another)
         post_send(&w, &p[i], secure_host, 0);
     }
     pause_ms(&w, 20);
-    CHECK_UINT(hw_client_connections(w.client), <=, HW_CLIENT_OPENING_MIN);
+    CHECK_UINT(hw_client_connections(w.client), <=, HW_OPENINGS_MIN);
     hw_mono_us began = hw_loop_us();
     post(&w, &healthy, "127.0.0.1");
     CHECK_DELIVERED(&healthy);
@@ -1223,6 +1239,44 @@ CASE(a_hanging_origin_does_not_hold_up_another)
         post_end(&p[i]);
         CHECK_INT(p[i].result.failure, !=, HW_FAILURE_NONE);
         CHECK_UINT(p[i].result.duration_ms, <, TIMEOUT_MS + 1500);
+    }
+    AWAIT(&w, hanging.n_open == 0);
+    hw_buf_close(&hanging.last);
+    world_close(&w);
+}
+
+/* Handshakes are what the loop has to do then, and those after the first cost less. */
+CASE(while_many_are_in_the_making_an_origin_without_a_ticket_makes_one)
+{
+    const char *hosts[] = { secure_host, "127.0.0.1" };
+    struct world w;
+    struct receiver hanging;
+    static struct post stuck[HW_OPENINGS_MANY], p[HW_OPENINGS_MIN];
+    world_init_hasty(&w, true);
+    receiver_open(&hanging, &w.loop, w.identity);
+    hanging.accepts_silently = true;
+    for (int i = 0; i < HW_OPENINGS_MANY; i++) {
+        post_to(&w, &stuck[i], hosts[i % 2], hanging.port);
+        post_send(&w, &stuck[i], hosts[i % 2], 0);
+    }
+    uv_run(&w.uv, UV_RUN_NOWAIT); /* its end is enough */
+    CHECK_UINT(hw_client_connections(w.client), ==, HW_OPENINGS_MANY);
+    for (int i = 0; i < HW_OPENINGS_MIN; i++)
+        post_begin(&w, &p[i], secure_host);
+    uv_run(&w.uv, UV_RUN_NOWAIT);
+    CHECK_UINT(hw_client_connections(w.client), ==, HW_OPENINGS_MANY + 1);
+    for (int i = 0; i < HW_OPENINGS_MIN; i++) {
+        post_end(&p[i]);
+        CHECK_DELIVERED(&p[i]);
+    }
+    for (int i = 0; i < HW_OPENINGS_MANY; i++) {
+        post_end(&stuck[i]);
+        check_timeout(&stuck[i], HW_PHASE_TLS);
+    }
+    uv_close((uv_handle_t *)&hanging.listener, NULL);
+    HW_LIST_EACH_SAFE(at, &hanging.sessions)
+    {
+        session_close(HW_CONTAINER_OF(at, struct session, link));
     }
     AWAIT(&w, hanging.n_open == 0);
     hw_buf_close(&hanging.last);
@@ -1449,9 +1503,435 @@ CASE(closing_inside_a_callback)
     world_close(&w);
 }
 
+/* ---- who may hang ---- */
+
+/* It says when it begins. */
+static void post_begin_as(struct world *w, struct post *p, const char *host, bool is_doubtful)
+{
+    post_to(w, p, host, w->receiver.port);
+    p->is_doubtful = is_doubtful;
+    p->says_when = true;
+    post_send(w, p, host, 4096);
+}
+
+static void post_begin_doubtful(struct world *w, struct post *p, const char *host)
+{
+    post_begin_as(w, p, host, true);
+}
+
+static void post_begin_certain(struct world *w, struct post *p, const char *host)
+{
+    post_begin_as(w, p, host, false);
+}
+
+enum { CROWD = 20 };
+
+static void crowd_begin(struct world *w, struct post *p)
+{
+    for (int i = 0; i < CROWD; i++)
+        post_begin_doubtful(w, &p[i], plain_host);
+}
+
+/* Each on a connection of its own. */
+static void crowd_end(struct post *p)
+{
+    for (int i = 0; i < CROWD; i++) {
+        post_end(&p[i]);
+        CHECK_DELIVERED(&p[i]);
+        CHECK(!p[i].result.reused);
+    }
+}
+
+static void leave_the_idle_one(bool is_secure, const char *host)
+{
+    struct world w;
+    struct post first, doubtful, certain;
+    world_init(&w, is_secure);
+    post(&w, &first, host);
+    post_begin_doubtful(&w, &doubtful, host);
+    CHECK_INT(w.n_begun, ==, 0);
+    post_begin_certain(&w, &certain, host);
+    CHECK_INT(w.n_begun, ==, 1); /* on the idle one, at once */
+    post_end(&certain);
+    post_end(&doubtful);
+    CHECK_DELIVERED(&certain);
+    CHECK_DELIVERED(&doubtful);
+    CHECK(certain.result.reused);
+    CHECK(!doubtful.result.reused);
+    CHECK_INT(w.receiver.n_accepted, ==, 2);
+    CHECK_UINT(hw_client_connections(w.client), ==, 2);
+    CHECK_UINT(w.metrics.connections_opened, ==, 2);
+    CHECK_UINT(w.metrics.connections_reused, ==, 1);
+    world_close(&w);
+}
+
+CASE(a_doubtful_request_leaves_the_idle_connection_to_the_next_certain_one)
+{
+    leave_the_idle_one(false, plain_host);
+    leave_the_idle_one(true, secure_host);
+}
+
+CASE(a_doubtful_request_takes_the_idle_connection_once_its_receiver_is_trusted)
+{
+    struct world w;
+    struct post first, doubtful;
+    world_init(&w, false);
+    post(&w, &first, plain_host);
+    post_begin_doubtful(&w, &doubtful, plain_host);
+    hw_client_trust(&doubtful.req);
+    CHECK_INT(w.n_begun, ==, 0); /* no callback inside */
+    post_end(&doubtful);
+    CHECK_DELIVERED(&doubtful);
+    CHECK(doubtful.result.reused);
+    CHECK_INT(w.receiver.n_accepted, ==, 1);
+    hw_client_trust(&doubtful.req); /* harmless */
+    world_close(&w);
+}
+
+/* Those that have begun are left alone. */
+CASE(a_crowd_that_is_trusted_takes_the_connections_there_are)
+{
+    struct world w;
+    static struct post first, p[CROWD];
+    int n_reused = 0;
+    world_init(&w, false);
+    post(&w, &first, plain_host);
+    crowd_begin(&w, p);
+    AWAIT(&w, w.n_begun == 1);
+    for (int i = 0; i < CROWD; i++)
+        hw_client_trust(&p[i].req);
+    for (int i = 0; i < CROWD; i++) {
+        post_end(&p[i]);
+        CHECK_DELIVERED(&p[i]);
+        n_reused += p[i].result.reused;
+    }
+    CHECK_INT(n_reused, >, 0);
+    CHECK_INT(w.receiver.n_accepted, ==, 1 + CROWD - n_reused);
+    world_close(&w);
+}
+
+CASE(a_certain_request_does_not_wait_for_doubtful_ones_before_it)
+{
+    struct world w;
+    static struct post first, certain, p[CROWD];
+    world_init(&w, false);
+    post(&w, &first, plain_host);
+    crowd_begin(&w, p);
+    post_begin_certain(&w, &certain, plain_host);
+    CHECK_INT(w.n_begun, ==, 1);
+    post_end(&certain);
+    CHECK_DELIVERED(&certain);
+    CHECK(certain.result.reused);
+    crowd_end(p);
+    CHECK_INT(w.receiver.n_accepted, ==, 1 + CROWD);
+    world_close(&w);
+}
+
+CASE(a_certain_request_begins_a_connection_before_doubtful_ones)
+{
+    struct world w;
+    static struct post certain, p[CROWD];
+    world_init(&w, false);
+    crowd_begin(&w, p);
+    post_begin_certain(&w, &certain, plain_host);
+    CHECK_INT(w.n_begun, ==, 0);
+    post_end(&certain);
+    CHECK_DELIVERED(&certain);
+    CHECK_INT(certain.begun_as, ==, 0);
+    crowd_end(p);
+    world_close(&w);
+}
+
+/* There is room for one connection, and it is busy. */
+CASE(a_certain_request_takes_what_comes_free_before_doubtful_ones)
+{
+    struct world w;
+    static struct post first, certain, p[CROWD];
+    world_init_with(&w, false, 1, PATIENT_MS);
+    w.receiver.on_request = answer_late;
+    post_begin(&w, &first, plain_host);
+    AWAIT(&w, w.receiver.n_requests == 1);
+    w.receiver.on_request = answer;
+    crowd_begin(&w, p);
+    post_begin_certain(&w, &certain, plain_host);
+    post_end(&first);
+    post_end(&certain);
+    CHECK_DELIVERED(&certain);
+    CHECK_INT(certain.begun_as, ==, 0);
+    CHECK(certain.result.reused);
+    crowd_end(p);
+    CHECK_INT(w.receiver.n_accepted, ==, 1 + CROWD);
+    CHECK_UINT(hw_client_connections(w.client), ==, 1);
+    world_close(&w);
+}
+
+static void check_apart(const struct post *a, const struct post *b)
+{
+    hw_mono_us apart = a->begun_us < b->begun_us ? b->begun_us - a->begun_us :
+                                                   a->begun_us - b->begun_us;
+    CHECK_UINT(apart, >=, HW_OPENINGS_DOUBT_MS * 1000);
+}
+
+CASE(doubtful_ones_of_all_origins_begin_one_after_the_other)
+{
+    enum { N = 2 * CROWD };
+    struct world w;
+    static struct post p[N];
+    world_init(&w, false);
+    crowd_begin(&w, p);
+    for (int i = CROWD; i < N; i++)
+        post_begin_doubtful(&w, &p[i], "localhost");
+    for (int i = 0; i < N; i++) {
+        post_end(&p[i]);
+        CHECK_DELIVERED(&p[i]);
+        CHECK(!p[i].result.reused);
+    }
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < i; j++)
+            check_apart(&p[i], &p[j]);
+    CHECK_INT(p[0].begun_as, ==, 0);
+    CHECK_INT(p[CROWD].begun_as, ==, 1); /* origins take turns */
+    for (int i = 1; i < N; i++)
+        CHECK(i == CROWD || p[i].begun_as > p[i - 1].begun_as); /* each in its line's order */
+    CHECK_INT(w.receiver.n_accepted, ==, N);
+    world_close(&w);
+}
+
+CASE(certain_ones_need_not_begin_one_after_the_other)
+{
+    struct world w;
+    static struct post p[HW_OPENINGS_MIN];
+    world_init(&w, false);
+    for (int i = 0; i < HW_OPENINGS_MIN; i++)
+        post_begin_certain(&w, &p[i], plain_host);
+    uv_run(&w.uv, UV_RUN_NOWAIT); /* its end is enough */
+    CHECK_INT(w.n_begun, ==, HW_OPENINGS_MIN);
+    for (int i = 0; i < HW_OPENINGS_MIN; i++) {
+        post_end(&p[i]);
+        CHECK_DELIVERED(&p[i]);
+    }
+    world_close(&w);
+}
+
+static struct post *to_trust;
+
+static void trust_it(struct post *p)
+{
+    (void)p;
+    hw_client_trust(&to_trust->req);
+}
+
+/* Whoever waits while the one connection that there may be is busy; `then` when it comes free. */
+static void wait_for_the_busy_one(void (*then)(struct post *p), bool is_reused)
+{
+    struct world w;
+    struct post first, doubtful;
+    world_init_with(&w, false, 1, PATIENT_MS);
+    w.receiver.on_request = answer_late;
+    to_trust = &doubtful;
+    post_begin(&w, &first, plain_host);
+    first.then = then;
+    AWAIT(&w, w.receiver.n_requests == 1);
+    post_begin_doubtful(&w, &doubtful, plain_host);
+    post_end(&first);
+    post_end(&doubtful);
+    CHECK_DELIVERED(&doubtful);
+    CHECK_INT(doubtful.result.reused, ==, is_reused);
+    CHECK_INT(w.receiver.n_accepted, ==, is_reused ? 1 : 2);
+    CHECK_UINT(hw_client_connections(w.client), ==, 1);
+    world_close(&w);
+}
+
+CASE(a_doubtful_request_takes_what_comes_free_when_its_receiver_is_trusted)
+{
+    wait_for_the_busy_one(trust_it, true);
+}
+
+CASE(a_doubtful_request_does_not_take_what_comes_free_while_the_doubt_lasts)
+{
+    wait_for_the_busy_one(NULL, false);
+}
+
+static void answer_the_first_session(struct session *s)
+{
+    if (hw_list_first(&s->r->sessions) == &s->link)
+        answer(s);
+}
+
+CASE(doubtful_ones_that_hang_time_out_and_certain_ones_keep_their_connection)
+{
+    struct world w;
+    static struct post certain, p[CROWD];
+    world_init_hasty(&w, false);
+    w.receiver.on_request = answer_the_first_session;
+    post(&w, &certain, plain_host);
+    crowd_begin(&w, p);
+    for (int i = 0; i < 10; i++) {
+        post(&w, &certain, plain_host);
+        CHECK_DELIVERED(&certain);
+        CHECK(certain.result.reused);
+    }
+    for (int i = 0; i < CROWD; i++) {
+        post_end(&p[i]);
+        check_timeout(&p[i], HW_PHASE_RESPONSE);
+    }
+    post(&w, &certain, plain_host);
+    CHECK_DELIVERED(&certain);
+    CHECK(certain.result.reused);
+    CHECK_INT(w.receiver.n_accepted, ==, 1 + CROWD);
+    CHECK_UINT(hw_client_connections(w.client), ==, 1);
+    world_close(&w);
+}
+
+static bool have_all_begun(struct world *w)
+{
+    CHECK_UINT(hw_client_connections(w->client), <=, HW_OPENINGS_MIN);
+    return w->n_begun == CROWD;
+}
+
+CASE(doubtful_ones_that_are_not_even_accepted_have_few_in_the_making)
+{
+    struct world w;
+    static struct post p[CROWD];
+    world_init_hasty(&w, true);
+    w.receiver.accepts_silently = true;
+    for (int i = 0; i < CROWD; i++)
+        post_begin_doubtful(&w, &p[i], secure_host);
+    AWAIT(&w, have_all_begun(&w));
+    for (int i = 0; i < CROWD; i++) {
+        post_end(&p[i]);
+        check_timeout(&p[i], HW_PHASE_TLS);
+    }
+    world_close(&w);
+}
+
+/* One after the other, for there is room for one: the last waits for longer than it may take. */
+CASE(a_doubtful_request_is_not_charged_for_waiting)
+{
+    enum { TIMEOUT_OF_EACH_MS = 1000 };
+    struct world w;
+    static struct post p[CROWD];
+    world_init_with(&w, false, 1, TIMEOUT_OF_EACH_MS);
+    w.receiver.on_request = answer_late;
+    hw_mono_us began = hw_loop_us();
+    crowd_begin(&w, p);
+    crowd_end(p);
+    CHECK_UINT(hw_loop_us() - began, >, TIMEOUT_OF_EACH_MS * 1000);
+    for (int i = 0; i < CROWD; i++)
+        CHECK_UINT(p[i].result.duration_ms, <, TIMEOUT_OF_EACH_MS);
+    CHECK_INT(w.receiver.n_accepted, ==, CROWD);
+    world_close(&w);
+}
+
+static enum hw_status on_begin_short(struct hw_client_req *req, struct hw_client_post *what)
+{
+    (void)req;
+    (void)what;
+    return HW_ENOMEM;
+}
+
+/* It cannot be written when its turn has come. */
+static void post_begin_unwritable(struct world *w, struct post *p, const char *host)
+{
+    post_to(w, p, host, w->receiver.port);
+    struct hw_client_post what = { .url = &p->url,
+                                   .begin = on_begin_short,
+                                   .is_doubtful = true };
+    CHECK_INT(hw_client_post(w->client, &p->req, &what, on_posted), ==, HW_OK);
+}
+
+static void check_ended_by_us(struct post *p, enum hw_status status)
+{
+    CHECK_INT(p->n_done, ==, 1);
+    CHECK_INT(p->result.failure, ==, HW_FAILURE_INTERNAL);
+    CHECK_INT(p->result.cause.status, ==, status);
+}
+
+CASE(a_doubtful_request_that_cannot_be_written_ends_alone)
+{
+    struct world w;
+    static struct post unwritable[3], p[CROWD];
+    world_init(&w, false);
+    post_begin_unwritable(&w, &unwritable[0], plain_host);
+    post_begin_unwritable(&w, &unwritable[1], "localhost"); /* all that its origin has */
+    crowd_begin(&w, p);
+    post_begin_unwritable(&w, &unwritable[2], plain_host);
+    crowd_end(p);
+    for (int i = 0; i < 3; i++) {
+        post_end(&unwritable[i]);
+        check_ended_by_us(&unwritable[i], HW_ENOMEM);
+    }
+    CHECK_INT(w.receiver.n_accepted, ==, CROWD);
+    CHECK_UINT(hw_client_connections(w.client), <=, CROWD);
+    world_close(&w);
+}
+
+static void check_canceled(struct post *p)
+{
+    check_ended_by_us(p, HW_ECANCELED);
+    CHECK_UINT(p->result.duration_ms, ==, 0);
+    CHECK_INT(p->begun_us, ==, 0);
+    hw_url_close(&p->url);
+}
+
+CASE(closing_with_doubtful_ones_that_wait)
+{
+    struct world w;
+    struct post first;
+    static struct post p[CROWD];
+    world_init(&w, true);
+    post(&w, &first, secure_host); /* there is an idle connection */
+    for (int i = 0; i < CROWD; i++)
+        post_begin_doubtful(&w, &p[i], i % 2 ? secure_host : "127.0.0.1");
+    world_close(&w);
+    for (int i = 0; i < CROWD; i++)
+        check_canceled(&p[i]);
+}
+
+/* When the first has begun, and the others wait for their time. */
+CASE(closing_between_two_doubtful_ones)
+{
+    struct world w;
+    static struct post p[CROWD];
+    world_init(&w, false);
+    w.receiver.on_request = say_nothing;
+    crowd_begin(&w, p);
+    AWAIT(&w, w.n_begun > 0);
+    int n_before = w.n_begun;
+    world_close(&w);
+    CHECK_INT(w.n_begun, ==, n_before);
+    for (int i = 0; i < n_before; i++) {
+        check_ended_by_us(&p[i], HW_ECANCELED);
+        hw_url_close(&p[i].url);
+    }
+    for (int i = n_before; i < CROWD; i++)
+        check_canceled(&p[i]);
+}
+
+CASE(closing_inside_the_turn_of_a_doubtful_one)
+{
+    struct world w;
+    struct post p;
+    static struct post others[CROWD];
+    world_init(&w, false);
+    post_begin_unwritable(&w, &p, plain_host);
+    p.then = close_client;
+    crowd_begin(&w, others);
+    post_end(&p);
+    check_ended_by_us(&p, HW_ENOMEM);
+    AWAIT(&w, w.is_client_closed);
+    for (int i = 0; i < CROWD; i++)
+        check_canceled(&others[i]);
+    w.is_client_closed = false;
+    client_open(&w, 0, PATIENT_MS); /* world_close wants one to close */
+    world_close(&w);
+}
+
+/* ---- memory ---- */
+
 /* Receiver and client share the allocator, so anything may come of it; but once, and with
  * nothing left behind. */
-static void deliver_short_of_memory(unsigned fails_at)
+static void deliver_short_of_memory(unsigned fails_at, bool is_doubtful)
 {
     struct world w;
     static struct post p[3];
@@ -1464,6 +1944,7 @@ static void deliver_short_of_memory(unsigned fails_at)
     for (int i = 0; i < 3; i++) {
         struct hw_client_post what = { .url = &p[i].url,
                                        .keep_body_bytes = 10,
+                                       .is_doubtful = is_doubtful,
                                        .head = HW_SLICE("POST / HTTP/1.1\r\n\r\n") };
         if (hw_client_post(w.client, &p[i].req, &what, on_posted) == HW_OK)
             AWAIT(&w, p[i].n_done == 1);
@@ -1479,5 +1960,11 @@ static void deliver_short_of_memory(unsigned fails_at)
 CASE(any_allocation_may_fail)
 {
     SCARCE_EACH(n)
-    deliver_short_of_memory(n);
+    deliver_short_of_memory(n, false);
+}
+
+CASE(any_allocation_may_fail_for_doubtful_ones)
+{
+    SCARCE_EACH(n)
+    deliver_short_of_memory(n, true);
 }

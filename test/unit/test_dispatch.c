@@ -78,6 +78,13 @@ static void queue_many(struct hw_endpoint *e, unsigned n, bool is_retry)
         queue(e, is_retry);
 }
 
+/* The loop comes round and fires what is due. */
+static void time_is(hw_mono_ms now)
+{
+    hw_wheel_advance(&wheel, now);
+    hw_dispatch_set_now(&dispatch, now);
+}
+
 static struct hw_delivery *next(void)
 {
     struct hw_delivery *d = hw_dispatch_next(&dispatch, wheel.now);
@@ -256,16 +263,33 @@ CASE(it_makes_room_only_while_redis_is_prompt)
     queue_many(e, 30, false);
     struct hw_delivery *first = next();
     answer(first, HW_VERDICT_DELIVERED);
-    hw_wheel_advance(&wheel, wheel.now + 9);
+    time_is(9);
     struct hw_delivery *second = next();
     CHECK_NOT_NULL(second);
     answer(second, HW_VERDICT_DELIVERED);
     CHECK_NOT_NULL(next());
     CHECK_UINT(e->n_in_flight, ==, 3);
-    hw_wheel_advance(&wheel, wheel.now + 1);
+    time_is(10);
     CHECK_NULL(next()); /* the first has waited for ten */
     end(first);
     CHECK_NOT_NULL(next());
+    finish();
+}
+
+CASE(how_long_redis_takes_is_told_where_no_timer_fires)
+{
+    begin(100);
+    struct hw_endpoint *e = endpoint(0, 2, 0);
+    queue_many(e, 30, false);
+    struct hw_delivery *first = hw_dispatch_next(&dispatch, 1000);
+    CHECK_NOT_NULL(hw_dispatch_next(&dispatch, 1000));
+    hw_dispatch_set_now(&dispatch, 1200);
+    answer(first, HW_VERDICT_DELIVERED);
+    struct hw_delivery *prompt = hw_dispatch_next(&dispatch, 1209);
+    CHECK_NOT_NULL(prompt);
+    answer(prompt, HW_VERDICT_DELIVERED);
+    CHECK_NULL(hw_dispatch_next(&dispatch, 1210));
+    CHECK_UINT(wheel.now, ==, 0);
     finish();
 }
 
@@ -551,8 +575,10 @@ CASE(the_queue_in_memory_follows_the_limit_within_bounds)
 {
     begin(10000);
     CHECK_UINT(hw_endpoint_queue_max(endpoint(0, 1, 0)), ==, 64);
-    CHECK_UINT(hw_endpoint_queue_max(endpoint(1, 64, 0)), ==, 512);
-    CHECK_UINT(hw_endpoint_queue_max(endpoint(2, 5000, 0)), ==, 1024);
+    size_t in_between = hw_endpoint_queue_max(endpoint(1, 20, 0));
+    CHECK_UINT(in_between, >, 64);
+    CHECK_UINT(hw_endpoint_queue_max(endpoint(2, 40, 0)), ==, 2 * in_between);
+    CHECK_UINT(hw_endpoint_queue_max(endpoint(3, 5000, 0)), ==, 1024);
     finish();
 }
 
@@ -763,7 +789,7 @@ static struct hw_endpoint *busy_since_5000(void)
 {
     struct hw_endpoint *e = endpoint(0, 4, 0);
 
-    hw_wheel_advance(&wheel, 5000);
+    time_is(5000);
     queue_many(e, 30, false);
     return e;
 }
@@ -771,7 +797,7 @@ static struct hw_endpoint *busy_since_5000(void)
 static void answers(struct hw_endpoint *e, unsigned n, hw_mono_ms now)
 {
     for (unsigned i = 0; i < n; i++)
-        hw_endpoint_done(e, now);
+        hw_pace_heard(&e->pace, now);
 }
 
 CASE(who_has_just_answered_is_waited_for)
@@ -782,6 +808,74 @@ CASE(who_has_just_answered_is_waited_for)
     CHECK_UINT(hw_endpoint_patience(e, 5100), ==, 5150); /* for this batch */
     CHECK_UINT(hw_endpoint_patience(e, 5180), ==, 5200); /* for the next answer */
     CHECK_UINT(hw_endpoint_patience(e, 5500), ==, 5200); /* that is past: it hangs */
+    finish();
+}
+
+/* `other` starts one first attempt as it comes, each 10 ms, from `from` up to `to`. */
+static void start_as_they_come(struct hw_endpoint *other, hw_mono_ms from, hw_mono_ms to)
+{
+    for (hw_mono_ms now = from; now <= to; now += 10) {
+        time_is(now);
+        struct hw_delivery *d = queue(other, false);
+        while (d->state == HW_DELIVERY_READY)
+            next();
+        hw_delivery_move(d, HW_DELIVERY_DONE);
+        free(d);
+    }
+}
+
+static struct hw_endpoint *busy_endpoint;
+
+/* It holds all its slots, so that only others start. */
+static void begin_with_company(void)
+{
+    begin(100);
+    busy_endpoint = busy_since_5000();
+    start_all();
+    answers(busy_endpoint, 10, 5000);
+}
+
+CASE(while_others_start_as_they_come_nobody_is_waited_for)
+{
+    begin_with_company();
+    struct hw_endpoint *other = endpoint(1, 4, 0);
+    start_as_they_come(other, 5010, 5100);
+    answers(busy_endpoint, 1, 5100);
+    CHECK_UINT(hw_endpoint_patience(busy_endpoint, 5100), ==, 5150); /* not for long yet */
+    start_as_they_come(other, 5110, 5110);
+    CHECK_UINT(hw_endpoint_patience(busy_endpoint, 5110), ==, 0);
+    time_is(6109);
+    answers(busy_endpoint, 10, 6109);
+    CHECK_UINT(hw_endpoint_patience(busy_endpoint, 6109), ==, 0);
+    time_is(6110);
+    CHECK_UINT(hw_endpoint_patience(busy_endpoint, 6110), ==, 6160); /* nothing more came */
+    finish();
+}
+
+CASE(who_has_a_queue_of_his_own_is_no_company)
+{
+    begin_with_company();
+    struct hw_endpoint *other = endpoint(1, 4, 0);
+    start_as_they_come(other, 5010, 5200);
+    queue_many(other, 20, false);
+    answers(busy_endpoint, 1, 5200);
+    CHECK_UINT(hw_endpoint_patience(busy_endpoint, 5200), ==, 5250);
+    finish();
+}
+
+CASE(nobody_is_his_own_company)
+{
+    begin(100);
+    struct hw_endpoint *e = endpoint(0, 4, 0);
+    start_as_they_come(e, 5000, 5200);
+    hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
+    hw_endpoint_count_backlog(e, 1);
+    struct hw_delivery *d = queue(e, false);
+    answers(e, 1, 5201);
+    CHECK_UINT(hw_endpoint_patience(e, 5200), ==, 5250);
+    hw_delivery_move(d, HW_DELIVERY_DONE);
+    free(d);
+    hw_endpoint_backlog(e, HW_BACKLOG_NONE);
     finish();
 }
 
@@ -800,7 +894,7 @@ CASE(who_has_work_for_longer_than_a_second_is_not_waited_for)
 {
     begin(100);
     struct hw_endpoint *e = busy_since_5000();
-    hw_wheel_advance(&wheel, 6000);
+    time_is(6000);
     answers(e, 2, 6000); /* twenty a second, and thirty wait */
     CHECK_UINT(hw_endpoint_patience(e, 6000), ==, 0);
     answers(e, 1, 6010);
@@ -818,11 +912,29 @@ CASE(who_has_work_for_longer_than_a_second_is_not_waited_for)
     finish();
 }
 
+CASE(how_long_it_has_had_work_is_told_where_no_timer_fires)
+{
+    begin(100);
+    struct hw_endpoint *e = endpoint(0, 4, 0);
+    hw_dispatch_set_now(&dispatch, 5000);
+    queue_many(e, 30, false);
+    CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 5100);
+    answers(e, 1, 5999);
+    hw_dispatch_set_now(&dispatch, 5999);
+    CHECK_UINT(hw_endpoint_patience(e, 5999), ==, 6049);
+    hw_dispatch_set_now(&dispatch, 6000); /* ten a second, and thirty wait */
+    CHECK_UINT(hw_endpoint_patience(e, 6000), ==, 0);
+    hw_dispatch_set_now(&dispatch, 5000); /* no time has passed */
+    CHECK_UINT(hw_endpoint_patience(e, 6000), ==, 0);
+    CHECK_UINT(wheel.now, ==, 0);
+    finish();
+}
+
 CASE(whom_waiting_would_not_help_is_not_waited_for)
 {
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0);
-    hw_wheel_advance(&wheel, 5000);
+    time_is(5000);
     CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 0); /* nothing is queued */
     queue(e, false);
     CHECK_UINT(hw_endpoint_patience(e, 5000), >, 0);

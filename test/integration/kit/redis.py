@@ -122,12 +122,19 @@ class RedisServer:
     def kill_hard(self):
         self._end(signal.SIGKILL)
 
+    def hang(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def _end(self, number):
         if self._client is not None:
             self._client.close()
             self._client = None
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
+            self.go_on()
             self.process.wait(30)
 
     def log(self):

@@ -133,14 +133,17 @@ class Scripted:
         self.listener.bind(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.listener.listen(backlog)
+        self.acceptor = None
         if script is not None:  # without one nothing is ever taken from the backlog
-            threading.Thread(target=self._accept, daemon=True).start()
+            self.acceptor = threading.Thread(target=self._accept, daemon=True)
+            self.acceptor.start()
 
     def url(self, path="/hook"):
         return "https://{}:{}{}".format(self.host, self.port, path)
 
     def close(self):
         self.closed.set()
+        self._end_accepting()
         self.listener.close()
         with self.lock:
             left = list(self.open)
@@ -149,6 +152,15 @@ class Scripted:
                 connection.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def _end_accepting(self):
+        """Closing wakes nobody: the thread would go on with whatever gets the same number next."""
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        if self.acceptor is not None:
+            self.acceptor.join(5)
 
     def _accept(self):
         while True:
@@ -191,4 +203,18 @@ def once(answer):
     def script(connection):
         connection.read_request()
         connection.send(answer)
+    return script
+
+
+def held(release, is_over=None):
+    """A script for plain TCP: handshakes hang until the event `release` is set; those of
+    connections that are made after the event `is_over` do not.  After it all is well."""
+    context = certificates.authority().context("good")
+
+    def script(connection):
+        if is_over is None or not is_over.is_set():
+            while not release.wait(0.1) and not connection.server.closed.is_set():
+                pass
+        connection.handshake(context)
+        always(OK)(connection)
     return script
