@@ -32,7 +32,8 @@
  *           Deliveries are the caller's.
  * Errors    HW_ENOMEM from hw_dispatch_endpoint only.
  * Cost      O(1) a start, but for endpoints that stand in a ring and may not start because
- *           of the global rule: each is passed over once a start.
+ *           of the global rule, or because Redis is slow with what they were answered: each is passed over
+ *           once a start.
  */
 #ifndef HW_CORE_DISPATCH_H
 #define HW_CORE_DISPATCH_H
