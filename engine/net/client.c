@@ -219,7 +219,7 @@ static void req_connect(struct hw_client_req *req, const struct hw_address *all,
         return;
     }
     hw_closing_hold(&c->closing);
-    hw_pool_add(&c->pool, o, conn);
+    hw_pool_add(&c->pool, o, conn, req->opening.is_doubtful);
     req->conn = conn;
     conn->user = req;
     conn->client = c;

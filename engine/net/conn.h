@@ -67,6 +67,7 @@ struct hw_conn {
     struct hw_list in_pool;              /* the pool's: among all */
     struct hw_list in_idle;              /* the pool's: among all idle ones, by age */
     hw_mono_ms idle_since;               /* the pool's */
+    bool is_doubtful;                    /* the pool's: opened for who may hang, and not idle yet */
     struct hw_client *client;            /* the owner */
     void *user;                          /* the owner's: what it is being used for, or NULL */
     struct hw_wheel_entry timer;         /* the current address's share; later the owner's */

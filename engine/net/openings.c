@@ -100,7 +100,8 @@ static bool line_wants(const struct hw_openings *o, const struct hw_pool_origin 
     hw_mono_ms asked_at = line_first(&lines->line[false])->asked_at;
     if (may_soon_resume(o, origin))
         return now >= asked_at + HW_OPENINGS_CROWDED_MS;
-    return origin_established(origin) == 0 || o->pool->n_open < HW_OPENINGS_FEW ||
+    return origin_established(origin) == 0 ||
+           o->pool->n_open - o->pool->n_doubtful < HW_OPENINGS_FEW ||
            now >= patient_until(o, lines, asked_at);
 }
 

@@ -5,9 +5,9 @@
  * Fairness  origins take turns in opening connections, and one may have no more in the making
  *           than HW_OPENINGS_MIN and as many as it has established: what answers grows fast,
  *           what does not answer ties up little.
- * Reuse     up to HW_OPENINGS_FEW connections in all none is spared.  Beyond that, and while its
- *           origin has some, a request first waits HW_OPENINGS_REUSE_MS for one of them: where
- *           answers are quick one comes free sooner than a handshake takes, and much cheaper.
+ * Reuse     up to HW_OPENINGS_FEW connections in all (doubtful ones not counted) none is spared.
+ *           Beyond that, and while its origin has some, a request first waits
+ *           HW_OPENINGS_REUSE_MS for one of them: where answers are quick one comes free sooner than a handshake takes, and much cheaper.
  *           Where our loop is busy, or answers have become slower than twice what they can be,
  *           somebody has all he can do (this machine, or the receiver), and one connection more
  *           would only make each slower: there it waits for as long as they come free within

@@ -125,6 +125,15 @@ static void pool_take_late_ticket(struct hw_pool *p, struct hw_conn *c)
         pool_take_ticket(p, c, tls);
 }
 
+static void set_doubtful(struct hw_pool *p, struct hw_conn *c, bool is_doubtful)
+{
+    if (is_doubtful && !c->is_doubtful)
+        p->n_doubtful++;
+    if (!is_doubtful && c->is_doubtful)
+        p->n_doubtful--;
+    c->is_doubtful = is_doubtful;
+}
+
 /* ---- idle connections ---- */
 
 static void pool_arm_too_old(struct hw_pool *p)
@@ -166,6 +175,7 @@ struct hw_conn *hw_pool_lease(struct hw_pool *p, struct hw_pool_origin *o)
 void hw_pool_give_back(struct hw_pool *p, struct hw_conn *c)
 {
     HW_MUST(c->state == HW_CONN_READY && !hw_list_is_linked(&c->in_idle));
+    set_doubtful(p, c, false);
     pool_take_late_ticket(p, c);
     c->idle_since = hw_loop_now(p->loop);
     hw_list_push_front(&c->origin->idle, &c->in_origin);
@@ -203,11 +213,13 @@ void hw_pool_release(struct hw_pool *p, struct hw_pool_origin *o)
     o->n_opening--;
 }
 
-void hw_pool_add(struct hw_pool *p, struct hw_pool_origin *o, struct hw_conn *c)
+void hw_pool_add(struct hw_pool *p, struct hw_pool_origin *o, struct hw_conn *c,
+                 bool is_doubtful)
 {
     struct hw_tls_ticket *ticket = o->target.ticket;
     c->origin = o;
     hw_list_push_back(&p->conns, &c->in_pool);
+    set_doubtful(p, c, is_doubtful);
     if (ticket && hw_tls_ticket_expires(ticket) <= hw_loop_unix(p->loop))
         hw_pool_forget_ticket(o);
 }
@@ -223,6 +235,7 @@ void hw_pool_established(struct hw_pool *p, struct hw_conn *c)
 void hw_pool_drop(struct hw_pool *p, struct hw_conn *c)
 {
     struct hw_pool_origin *o = c->origin;
+    set_doubtful(p, c, false);
     pool_take_late_ticket(p, c);
     hw_list_unlink(&c->in_origin);
     hw_list_unlink(&c->in_idle);

@@ -33,7 +33,8 @@ struct hw_pool {
     struct hw_list by_idle; /* idle ones, oldest first */
     struct hw_list quiet;   /* origins with a ticket and nothing else, oldest first */
     size_t n_quiet;
-    size_t n_open; /* descriptors reserved or in use */
+    size_t n_open;     /* descriptors reserved or in use */
+    size_t n_doubtful; /* of these, connections that are is_doubtful */
     size_t max_open;
     struct hw_wheel_entry too_old; /* when the oldest idle one is */
 };
@@ -68,7 +69,8 @@ void hw_pool_give_back(struct hw_pool *p, struct hw_conn *c);
  * none (with `force` always true). */
 bool hw_pool_reserve(struct hw_pool *p, struct hw_pool_origin *o, bool force);
 void hw_pool_release(struct hw_pool *p, struct hw_pool_origin *o); /* it will not be opened */
-void hw_pool_add(struct hw_pool *p, struct hw_pool_origin *o, struct hw_conn *c);
+void hw_pool_add(struct hw_pool *p, struct hw_pool_origin *o, struct hw_conn *c,
+                 bool is_doubtful);
 void hw_pool_established(struct hw_pool *p, struct hw_conn *c);
 
 /* Close it, whatever it is doing.  May be the end of its origin. */

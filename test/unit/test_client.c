@@ -1758,6 +1758,29 @@ static void answer_the_first_session(struct session *s)
         answer(s);
 }
 
+CASE(connections_that_may_hang_are_not_counted_where_none_is_spared)
+{
+    struct world w;
+    static struct post stuck[HW_OPENINGS_FEW], first, p[BURST];
+    world_init_hasty(&w, false);
+    post(&w, &first, plain_host);
+    w.receiver.on_request = answer_the_first_session;
+    for (int i = 0; i < HW_OPENINGS_FEW; i++)
+        post_begin_doubtful(&w, &stuck[i], "localhost");
+    AWAIT(&w, w.receiver.n_requests == 1 + HW_OPENINGS_FEW);
+    size_t n = hw_client_connections(w.client);
+    w.receiver.on_request = answer_late;
+    burst_begin(&w, p);
+    uv_run(&w.uv, UV_RUN_NOWAIT); /* its end is enough */
+    CHECK_UINT(hw_client_connections(w.client), >, n);
+    burst_end(p);
+    for (int i = 0; i < HW_OPENINGS_FEW; i++) {
+        post_end(&stuck[i]);
+        check_timeout(&stuck[i], HW_PHASE_RESPONSE);
+    }
+    world_close(&w);
+}
+
 CASE(doubtful_ones_that_hang_time_out_and_certain_ones_keep_their_connection)
 {
     struct world w;
