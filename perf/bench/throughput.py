@@ -60,12 +60,18 @@ def queued(run):
         yield {"fsync": fsync}, to_one(run, fsync)
 
 
+def middle(rounds):
+    return sorted(rounds, key=lambda figures: figures["deliveries_per_s"])[len(rounds) // 2]
+
+
 @scenario(at_least("to_queued", 1.2), needs=["nginx", "wrk"])
 def fanout(run):
     """10,000 queued events to ten webhooks on ten origins each."""
     for fsync in FSYNCS:
-        queued_per_s = to_one(run, fsync)["deliveries_per_s"]
-        figures = to_ten(run, fsync)
+        # In turns: a shared machine is faster at one moment than at the next.
+        rounds = [(to_one(run, fsync), to_ten(run, fsync)) for _ in range(run.size(3, 1))]
+        queued_per_s = middle([one for one, _ in rounds])["deliveries_per_s"]
+        figures = middle([ten for _, ten in rounds])
         yield {"fsync": fsync}, dict(figures, queued_per_s=queued_per_s,
                                      to_queued=figures["deliveries_per_s"] / queued_per_s)
 
