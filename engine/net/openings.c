@@ -144,6 +144,7 @@ static void on_patience(struct hw_wheel_entry *e)
         line_queue(o, origin_of(at, false), false);
 }
 
+/* TAKEN: a connection is in the making.  NOT_WANTED: none is, or it has ended at once. */
 enum turn { TURN_TAKEN, TURN_NOT_WANTED, TURN_NO_DESCRIPTOR };
 
 /* One connection for the line whose turn it is. */
@@ -153,6 +154,7 @@ static enum turn take_turn(struct hw_openings *o, struct hw_pool_origin *origin,
     struct hw_openings_line *line = &origin->openings.line[is_doubtful];
     bool wants = line_wants(o, origin, is_doubtful);
     bool reuses = wants && may_reuse(origin, is_doubtful), opens = wants && !reuses;
+    size_t n_held = o->permits.n_held;
     if (opens && !hw_pool_reserve(o->pool, origin, false))
         return TURN_NO_DESCRIPTOR;
     hw_list_unlink(&line->turn);
@@ -163,7 +165,7 @@ static enum turn take_turn(struct hw_openings *o, struct hw_pool_origin *origin,
         o->events->on_opening(o, line_first(line));
     line_queue(o, origin, is_doubtful); /* behind the others */
     hw_pool_leave(o->pool, origin);
-    return opens ? TURN_TAKEN : TURN_NOT_WANTED;
+    return o->permits.n_held > n_held ? TURN_TAKEN : TURN_NOT_WANTED;
 }
 
 static bool may_open(const struct hw_openings *o, bool is_doubtful)

@@ -1897,6 +1897,23 @@ static void check_canceled(struct post *p)
     hw_url_close(&p->url);
 }
 
+/* As in a drain: what ends without a connection leaves its turn to the next. */
+CASE(doubtful_ones_that_may_not_begin_do_not_wait_for_one_another)
+{
+    struct world w;
+    static struct post p[CROWD];
+    world_init(&w, false);
+    for (int i = 0; i < CROWD; i++)
+        post_begin_unwritable(&w, &p[i], plain_host);
+    uv_run(&w.uv, UV_RUN_NOWAIT); /* its end is enough */
+    for (int i = 0; i < CROWD; i++) {
+        CHECK_INT(p[i].n_done, ==, 1);
+        post_end(&p[i]);
+        check_ended_by_us(&p[i], HW_ENOMEM);
+    }
+    world_close(&w);
+}
+
 CASE(closing_with_doubtful_ones_that_wait)
 {
     struct world w;
