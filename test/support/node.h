@@ -531,9 +531,17 @@ static inline void node_open_ingest(struct node *n)
     hw_ingest_start(n->ingest);
 }
 
+/* At once, as the engine does: their timers would use the connection. */
 static inline void node_on_work_closed(void *data)
 {
-    ((struct node *)data)->is_work_closed = true;
+    struct node *n = data;
+
+    hw_schedule_close(n->schedule);
+    hw_janitor_close(n->janitor);
+    hw_ledger_close(n->ledger);
+    hw_registry_close(n->registry);
+    hw_members_close(n->members);
+    n->is_work_closed = true;
 }
 
 static inline void node_on_ingest_closed(void *data)
@@ -568,11 +576,6 @@ static inline void node_crash(struct node *n)
     }
     hw_redis_close(n->store.work, node_on_work_closed, n);
     RUN_UNTIL(n->world, n->is_work_closed);
-    hw_schedule_close(n->schedule);
-    hw_janitor_close(n->janitor);
-    hw_ledger_close(n->ledger);
-    hw_registry_close(n->registry);
-    hw_members_close(n->members);
     hw_accept_close(&n->accept);
     hw_redis_target_close(&n->target);
 }

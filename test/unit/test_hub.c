@@ -171,16 +171,16 @@ static void begin(void)
     hw_hub_init(&hub, &world.loop, &node.store);
 }
 
+static void on_work_closed(void *data)
+{
+    hw_hub_close(&hub);
+    node_on_work_closed(data);
+}
+
 static void end(void)
 {
-    hw_redis_close(node.store.work, node_on_work_closed, &node);
+    hw_redis_close(node.store.work, on_work_closed, &node);
     RUN_UNTIL(&world, node.is_work_closed);
-    hw_hub_close(&hub);
-    hw_schedule_close(node.schedule);
-    hw_janitor_close(node.janitor);
-    hw_ledger_close(node.ledger);
-    hw_registry_close(node.registry);
-    hw_members_close(node.members);
     hw_accept_close(&node.accept);
     hw_redis_target_close(&node.target);
     world_end(&world);
