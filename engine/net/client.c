@@ -333,7 +333,7 @@ static void conn_done(struct hw_client *c, struct hw_conn *conn)
         conn_drop(c, conn);
         return;
     }
-    hw_openings_freed(o, hw_loop_now(c->loop));
+    o->lines.freed_at = hw_loop_now(c->loop);
     hw_pool_give_back(&c->pool, conn);
     struct hw_opening *next = hw_openings_next(o);
     if (!next) {
@@ -374,8 +374,8 @@ static void req_succeed(struct hw_client_req *req)
     res.tls_version = tls_version(conn);
     hw_response_field(r, "retry-after", &res.retry_after);
     observe(c, HW_METRIC_FIRST_BYTE, conn->first_byte_us - conn->sent_us);
-    hw_openings_answered(conn->origin, conn->first_byte_us - conn->sent_us,
-                         hw_loop_now(c->loop));
+    hw_origin_lines_answered(&conn->origin->lines, conn->first_byte_us - conn->sent_us,
+                             hw_loop_now(c->loop));
     req_detach(req);
     req->cb(req, &res);
     if (conn->state == HW_CONN_FAILED)

@@ -9,42 +9,9 @@
 #include "loop/stream.h"
 #include "net/pool.h"
 
-enum { LEAST_SPAN_MS = 10000 };
-
-/* ---- how busy an origin is ---- */
-
-static hw_mono_us least(hw_mono_us a, hw_mono_us b)
-{
-    return a == 0 || (b != 0 && b < a) ? b : a;
-}
-
-/* Of what was long ago nothing is known any more. */
-void hw_openings_answered(struct hw_pool_origin *origin, hw_mono_us took_us, hw_mono_ms now)
-{
-    struct hw_origin_openings *lines = &origin->openings;
-    if (now >= lines->span_began + LEAST_SPAN_MS) {
-        bool is_next = now < lines->span_began + 2 * LEAST_SPAN_MS;
-        lines->least_us[1] = is_next ? lines->least_us[0] : 0;
-        lines->least_us[0] = 0;
-        lines->span_began = now;
-    }
-    lines->least_us[0] = least(lines->least_us[0], took_us);
-    lines->answer_us = lines->answer_us == 0 ? took_us : (lines->answer_us * 7 + took_us) / 8;
-}
-
-void hw_openings_freed(struct hw_pool_origin *origin, hw_mono_ms now)
-{
-    origin->openings.freed_at = now;
-}
-
-static bool is_slow(const struct hw_origin_openings *lines)
-{
-    return lines->answer_us > 2 * least(lines->least_us[0], lines->least_us[1]);
-}
-
 /* ---- whether to open one ---- */
 
-static struct hw_opening *line_first(const struct hw_openings_line *line)
+static struct hw_opening *line_first(const struct hw_origin_line *line)
 {
     struct hw_list *at = hw_list_first(&line->waiting);
     return at ? HW_CONTAINER_OF(at, struct hw_opening, link) : NULL;
@@ -63,17 +30,17 @@ static bool may_reuse(const struct hw_pool_origin *origin, bool is_doubtful)
 
 static bool line_may_want(const struct hw_pool_origin *origin, bool is_doubtful)
 {
-    return line_first(&origin->openings.line[is_doubtful]) != NULL &&
+    return line_first(&origin->lines.line[is_doubtful]) != NULL &&
            (may_reuse(origin, is_doubtful) ||
             origin->n_opening < HW_OPENINGS_MIN + origin_established(origin));
 }
 
 /* When it is no use to wait any longer for one of the connections there are. */
 static hw_mono_ms patient_until(const struct hw_openings *o,
-                                const struct hw_origin_openings *lines, hw_mono_ms asked_at)
+                                const struct hw_origin_lines *lines, hw_mono_ms asked_at)
 {
-    bool is_crowded =
-        is_slow(lines) || hw_loop_is_busy(o->loop) || hw_stream_handshakes(o->loop) > 0;
+    bool is_crowded = hw_origin_lines_are_slow(lines) || hw_loop_is_busy(o->loop) ||
+                      hw_stream_handshakes(o->loop) > 0;
     if (!is_crowded)
         return asked_at + HW_OPENINGS_REUSE_MS;
     hw_mono_ms freed_at = lines->freed_at > asked_at ? lines->freed_at : asked_at;
@@ -91,7 +58,7 @@ static bool may_soon_resume(const struct hw_openings *o, const struct hw_pool_or
 static bool line_wants(const struct hw_openings *o, const struct hw_pool_origin *origin,
                        bool is_doubtful)
 {
-    const struct hw_origin_openings *lines = &origin->openings;
+    const struct hw_origin_lines *lines = &origin->lines;
     hw_mono_ms now = hw_loop_now(o->loop);
     if (!line_may_want(origin, is_doubtful))
         return false;
@@ -109,7 +76,7 @@ static bool line_wants(const struct hw_openings *o, const struct hw_pool_origin 
 
 static void line_queue(struct hw_openings *o, struct hw_pool_origin *origin, bool is_doubtful)
 {
-    struct hw_list *turn = &origin->openings.line[is_doubtful].turn;
+    struct hw_list *turn = &origin->lines.line[is_doubtful].turn;
     if (o->is_stopped || hw_list_is_linked(turn) || !line_may_want(origin, is_doubtful))
         return;
     if (line_wants(o, origin, is_doubtful)) {
@@ -130,8 +97,8 @@ void hw_openings_consider(struct hw_openings *o, struct hw_pool_origin *origin)
 
 static struct hw_pool_origin *origin_of(struct hw_list *turn, bool is_doubtful)
 {
-    struct hw_openings_line *line = HW_CONTAINER_OF(turn, struct hw_openings_line, turn);
-    return HW_CONTAINER_OF(line - is_doubtful, struct hw_pool_origin, openings.line[0]);
+    struct hw_origin_line *line = HW_CONTAINER_OF(turn, struct hw_origin_line, turn);
+    return HW_CONTAINER_OF(line - is_doubtful, struct hw_pool_origin, lines.line[0]);
 }
 
 static void on_patience(struct hw_wheel_entry *e)
@@ -151,7 +118,7 @@ enum turn { TURN_TAKEN, TURN_NOT_WANTED, TURN_NO_DESCRIPTOR };
 static enum turn take_turn(struct hw_openings *o, struct hw_pool_origin *origin,
                            bool is_doubtful)
 {
-    struct hw_openings_line *line = &origin->openings.line[is_doubtful];
+    struct hw_origin_line *line = &origin->lines.line[is_doubtful];
     bool wants = line_wants(o, origin, is_doubtful);
     bool reuses = wants && may_reuse(origin, is_doubtful), opens = wants && !reuses;
     size_t n_held = o->permits.n_held;
@@ -231,7 +198,7 @@ void hw_opening_init(struct hw_opening *opening, bool is_doubtful, const struct 
 void hw_openings_join(struct hw_openings *o, struct hw_pool_origin *origin,
                       struct hw_opening *opening)
 {
-    hw_list_push_back(&origin->openings.line[opening->is_doubtful].waiting, &opening->link);
+    hw_list_push_back(&origin->lines.line[opening->is_doubtful].waiting, &opening->link);
     line_queue(o, origin, opening->is_doubtful);
 }
 
@@ -245,24 +212,10 @@ void hw_openings_trust(struct hw_openings *o, struct hw_pool_origin *origin,
 
 struct hw_opening *hw_openings_next(const struct hw_pool_origin *origin)
 {
-    return line_first(&origin->openings.line[false]);
+    return line_first(&origin->lines.line[false]);
 }
 
 /* ---- life ---- */
-
-void hw_origin_openings_init(struct hw_origin_openings *lines)
-{
-    for (size_t i = 0; i < 2; i++) {
-        hw_list_node_init(&lines->line[i].turn);
-        hw_list_init(&lines->line[i].waiting);
-    }
-}
-
-void hw_origin_openings_close(struct hw_origin_openings *lines)
-{
-    hw_list_unlink(&lines->line[false].turn);
-    hw_list_unlink(&lines->line[true].turn);
-}
 
 void hw_openings_init(struct hw_openings *o, struct hw_loop *loop, struct hw_pool *pool,
                       const struct hw_openings_events *events)

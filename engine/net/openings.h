@@ -19,7 +19,7 @@
  *           stands in a line of his own, and one of all such begins each HW_OPENINGS_DOUBT_MS,
  *           always with a new connection: those who are answered keep theirs.  What hangs times
  *           out in bursts, and without this each burst were one of handshakes.
- * Memory    embedded in the request, in its origin and in the client.
+ * Memory    embedded in the request and in the client; the lines are the origin's (origin_lines.h).
  * Errors    none.
  * Cost      O(1) each.
  */
@@ -46,20 +46,6 @@ struct hw_opening {
     struct hw_permit permit;
     hw_mono_ms asked_at;
     bool is_doubtful; /* which line */
-};
-
-struct hw_openings_line {
-    struct hw_list turn; /* in hw_openings.turns or .patient */
-    struct hw_list waiting;
-};
-
-/* A member of the origin. */
-struct hw_origin_openings {
-    struct hw_openings_line line[2]; /* [is_doubtful] */
-    hw_mono_us answer_us;            /* from request to answer, of late; 0: none yet */
-    hw_mono_us least_us[2];          /* the same at least, in this span of time and the last */
-    hw_mono_ms span_began;
-    hw_mono_ms freed_at; /* a connection of it last came free */
 };
 
 /* Called at the end of a turn; may end everything the origin has. */
@@ -93,9 +79,6 @@ void hw_openings_stop(struct hw_openings *o);
 /* Stopped before, no permit held. */
 void hw_openings_close(struct hw_openings *o);
 
-void hw_origin_openings_init(struct hw_origin_openings *lines);
-void hw_origin_openings_close(struct hw_origin_openings *lines); /* nobody waits */
-
 void hw_opening_init(struct hw_opening *opening, bool is_doubtful, const struct hw_loop *loop);
 
 /* He waits from now on. */
@@ -120,9 +103,5 @@ void hw_openings_consider(struct hw_openings *o, struct hw_pool_origin *origin);
 
 /* A descriptor may be had. */
 void hw_openings_resume(struct hw_openings *o);
-
-/* What answers and connections that come free say of how busy the origin is. */
-void hw_openings_answered(struct hw_pool_origin *origin, hw_mono_us took_us, hw_mono_ms now);
-void hw_openings_freed(struct hw_pool_origin *origin, hw_mono_ms now);
 
 #endif

@@ -23,7 +23,7 @@ static void origin_free(struct hw_pool *p, struct hw_pool_origin *o)
     if (hw_list_is_linked(&o->quiet))
         p->n_quiet--;
     hw_list_unlink(&o->quiet);
-    hw_origin_openings_close(&o->openings);
+    hw_origin_lines_close(&o->lines);
     hw_map_remove(&p->origins, &o->entry);
     hw_tls_ticket_close(o->target.ticket);
     hw_free(o->target.host);
@@ -46,7 +46,7 @@ static struct hw_pool_origin *origin_make(struct hw_pool *p, const struct hw_url
     struct hw_pool_origin *o = hw_calloc(1, sizeof(*o));
     if (!o)
         return NULL;
-    hw_origin_openings_init(&o->openings);
+    hw_origin_lines_init(&o->lines);
     hw_list_init(&o->idle);
     o->name = hw_strndup(url->origin.data, url->origin.len);
     o->target.host = hw_strndup(url->host.data, url->host.len);
@@ -86,7 +86,7 @@ static void origin_tidy(struct hw_pool *p, struct hw_pool_origin *o)
         origin_free(p, o);
         return;
     }
-    hw_origin_openings_close(&o->openings);
+    hw_origin_lines_close(&o->lines);
     hw_list_push_back(&p->quiet, &o->quiet);
     if (++p->n_quiet > HW_POOL_QUIET_MAX)
         origin_free(p,

@@ -20,7 +20,7 @@
 #include "base/map.h"
 #include "http/url.h"
 #include "net/conn.h"
-#include "net/openings.h"
+#include "net/origin_lines.h"
 
 #define HW_POOL_IDLE_MS   55000
 #define HW_POOL_QUIET_MAX 4096
@@ -48,7 +48,7 @@ struct hw_pool_origin {
     size_t n_users;   /* requests and callers on the stack that refer to it */
     size_t n_opening; /* of n_open: not established yet */
     size_t n_open;    /* descriptors reserved or in use */
-    struct hw_origin_openings openings; /* requests without a connection: openings.h */
+    struct hw_origin_lines lines; /* requests without a connection */
 };
 
 void hw_pool_init(struct hw_pool *p, struct hw_loop *loop, struct hw_trust *trust,
