@@ -1209,6 +1209,25 @@ CASE(where_it_is_crowded_what_comes_free_is_waited_for)
     world_close(&w);
 }
 
+/* All descriptors are for a name that nobody resolves; its permits have lapsed by the time. */
+CASE(a_descriptor_that_a_failed_look_up_gives_back_is_for_who_waits)
+{
+    struct world w;
+    struct post stuck[2], p;
+    world_init_with(&w, true, 2, TIMEOUT_MS);
+    post_begin(&w, &stuck[0], "silent.test");
+    post_begin(&w, &stuck[1], "silent.test");
+    AWAIT(&w, hw_client_connections(w.client) == 2);
+    post_begin(&w, &p, secure_host);
+    for (int i = 0; i < 2; i++) {
+        post_end(&stuck[i]);
+        check_timeout(&stuck[i], HW_PHASE_DNS);
+    }
+    post_end(&p);
+    CHECK_DELIVERED(&p);
+    world_close(&w);
+}
+
 /* One receiver hangs with everything it gets; another is not made to wait for it. */
 CASE(a_hanging_origin_does_not_hold_up_another)
 {
