@@ -376,7 +376,7 @@ static void ask_refills(struct hw_courier *c)
     HW_LIST_EACH(link, &c->dispatch.backlogged)
     {
         struct hw_endpoint *e = HW_CONTAINER_OF(link, struct hw_endpoint, in_backlogged);
-        struct hw_wanted wanted = hw_endpoint_wants(e);
+        struct hw_wanted wanted = hw_room_wanted(e);
         if (wanted.n == 0)
             continue;
         e->is_refilling = true;

@@ -19,6 +19,7 @@
 #include "core/dispatch.h"
 #include "core/metrics.h"
 #include "core/random.h"
+#include "core/room.h"
 #include "core/subscriptions.h"
 
 struct hw_courier;

@@ -55,12 +55,6 @@ enum hw_backlog {
     HW_BACKLOG_LIVE  /* or it is not known what */
 };
 
-/* How much of it to fetch. */
-struct hw_wanted {
-    size_t n;      /* at most so many; 0: none */
-    size_t n_fill; /* of these so many of backfills, and only when nothing else waits */
-};
-
 struct hw_endpoint {
     struct hw_dispatch *dispatch;  /* borrowed */
     uint32_t w;
@@ -132,6 +126,8 @@ void hw_dispatch_set_now(struct hw_dispatch *d, hw_mono_ms now);
 struct hw_endpoint *hw_dispatch_endpoint(struct hw_dispatch *d, struct hw_webhook *webhook);
 struct hw_endpoint *hw_dispatch_find(const struct hw_dispatch *d, uint32_t w);
 
+bool hw_endpoint_is_active(const struct hw_endpoint *e);
+
 /* The webhook's configuration or standing has changed (or, NULL, it is deleted). */
 void hw_endpoint_update(struct hw_endpoint *e, struct hw_webhook *webhook);
 
@@ -167,30 +163,12 @@ struct hw_delivery *hw_dispatch_delivery(const struct hw_dispatch *d, uint32_t w
 unsigned hw_endpoint_attempts(const struct hw_endpoint *e);
 unsigned hw_dispatch_attempts(const struct hw_dispatch *d);
 
-/* How many first attempts may be kept in memory for it, and how many retries; fewer where memory
- * is short. */
-size_t hw_endpoint_queue_max(const struct hw_endpoint *e);
-
-/* May one more due retry be kept? */
-bool hw_endpoint_has_room_for_due(const struct hw_endpoint *e);
-
-/* How many more of them may be kept; 0 where older live ones wait in Redis already, so that the
- * order stays, and where nothing would be sent soon (paused, held). */
-size_t hw_endpoint_room(const struct hw_endpoint *e);
-
-/* How many waiting ones to fetch from Redis now. */
-struct hw_wanted hw_endpoint_wants(const struct hw_endpoint *e);
+/* What one endpoint may hold of something shared: all of it; an equal part where half is in use;
+ * little of the last sixteenth, which is kept for who comes late: the others hold more already. */
+size_t hw_dispatch_part(const struct hw_dispatch *d, size_t whole, size_t in_use);
 
 /* How many live ones wait in Redis for it; until told, it is not known: many. */
 void hw_endpoint_count_backlog(struct hw_endpoint *e, uint64_t n);
-
-/* Until when may reading the stream wait for room of it, for what came at `since`, rather than moving
- * work to Redis and back?  A moment where it is quick: it has answered just now, and what waits for it is
- * done within a second at its pace (in its first second: at any pace).  Two moments where it had no
- * time to answer.  Not at all (0) where it is slow, hangs or is held, and not while somebody else's
- * first attempts start as they come, for a while already and within the last second: others are
- * not to wait for it. */
-hw_mono_ms hw_endpoint_patience(const struct hw_endpoint *e, hw_mono_ms since);
 
 /* Free endpoints without a webhook, without deliveries and with nothing left in Redis. */
 void hw_dispatch_sweep(struct hw_dispatch *d);

@@ -110,7 +110,7 @@ static bool has_room(const struct hw_question *q)
     const struct hw_dispatch *dispatch = &q->backing->keeper->courier->dispatch;
     const struct hw_endpoint *e = hw_dispatch_find(dispatch, q->webhook->w);
 
-    return e == NULL || hw_endpoint_room(e) > 0;
+    return e == NULL || hw_room_left(e) > 0;
 }
 
 static enum hw_backend_result plant(struct hw_question *q)

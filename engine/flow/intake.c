@@ -263,9 +263,9 @@ static hw_mono_ms patience(struct hw_intake *in)
         struct hw_endpoint *e = hw_dispatch_find(&in->courier->dispatch, in->targets[i].w);
         if (e == NULL || e->n_coming == 0)
             continue;
-        size_t max = hw_endpoint_queue_max(e), fits = e->n_coming < max ? e->n_coming : max;
-        hw_mono_ms its = hw_endpoint_patience(e, in->batch_came);
-        if (hw_endpoint_room(e) < fits && its > until)
+        size_t max = hw_room_max(e), fits = e->n_coming < max ? e->n_coming : max;
+        hw_mono_ms its = hw_room_patience(e, in->batch_came);
+        if (hw_room_left(e) < fits && its > until)
             until = its;
         e->n_coming = 0;
     }
@@ -276,7 +276,7 @@ static void place_targets(struct hw_intake *in)
 {
     for (size_t i = 0; i < in->n_targets; i++) {
         struct hw_endpoint *e = endpoint_of(in, in->targets[i].w);
-        in->targets[i].to_wait = e == NULL || hw_endpoint_room(e) <= e->n_coming;
+        in->targets[i].to_wait = e == NULL || hw_room_left(e) <= e->n_coming;
         if (!in->targets[i].to_wait)
             e->n_coming++;
     }

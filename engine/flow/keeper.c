@@ -202,7 +202,7 @@ uint64_t hw_keeper_on_due(struct hw_keeper *k, uint32_t w)
 
     if (wh != NULL && wh->standing.status == HW_WEBHOOK_PAUSED)
         return 60 * 1000;
-    if (e != NULL && !hw_endpoint_has_room_for_due(e))
+    if (e != NULL && !hw_room_takes_retry(e))
         return 1000;
     return 0;
 }

@@ -563,7 +563,7 @@ struct world_delivery *world_accept(struct world *world, uint32_t w)
     struct hw_endpoint *e = hw_dispatch_endpoint(&world->courier.dispatch,
                                                  hw_subscriptions_find(&world->subscriptions, w));
 
-    if (e != NULL && hw_endpoint_room(e) > 0)
+    if (e != NULL && hw_room_left(e) > 0)
         load(world, r, 0);
     else
         wait_with(world, r, false);

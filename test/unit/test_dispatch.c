@@ -1,5 +1,5 @@
 /* dispatch: turns, limits, rates, holds, what may be kept in memory. */
-#include "core/dispatch.h"
+#include "core/room.h"
 
 #include "check.h"
 #include "support/scarce.h"
@@ -574,11 +574,11 @@ CASE(a_hold_can_be_prolonged)
 CASE(the_queue_in_memory_follows_the_limit_within_bounds)
 {
     begin(10000);
-    CHECK_UINT(hw_endpoint_queue_max(endpoint(0, 1, 0)), ==, 64);
-    size_t in_between = hw_endpoint_queue_max(endpoint(1, 20, 0));
+    CHECK_UINT(hw_room_max(endpoint(0, 1, 0)), ==, 64);
+    size_t in_between = hw_room_max(endpoint(1, 20, 0));
     CHECK_UINT(in_between, >, 64);
-    CHECK_UINT(hw_endpoint_queue_max(endpoint(2, 40, 0)), ==, 2 * in_between);
-    CHECK_UINT(hw_endpoint_queue_max(endpoint(3, 5000, 0)), ==, 1024);
+    CHECK_UINT(hw_room_max(endpoint(2, 40, 0)), ==, 2 * in_between);
+    CHECK_UINT(hw_room_max(endpoint(3, 5000, 0)), ==, 1024);
     finish();
 }
 
@@ -586,14 +586,14 @@ CASE(room_is_what_is_left_of_the_queue)
 {
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0);
-    CHECK_UINT(hw_endpoint_room(e), ==, 64);
+    CHECK_UINT(hw_room_left(e), ==, 64);
     queue_many(e, 60, false);
     queue_many(e, 9, true); /* retries have been let in already */
-    CHECK_UINT(hw_endpoint_room(e), ==, 4);
+    CHECK_UINT(hw_room_left(e), ==, 4);
     queue_many(e, 4, false);
-    CHECK_UINT(hw_endpoint_room(e), ==, 0);
+    CHECK_UINT(hw_room_left(e), ==, 0);
     next();
-    CHECK_UINT(hw_endpoint_room(e), ==, 1);
+    CHECK_UINT(hw_room_left(e), ==, 1);
     finish();
 }
 
@@ -602,15 +602,15 @@ CASE(no_room_where_nothing_would_be_sent_soon)
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0), *slow = endpoint(1, 4, 1);
     hw_endpoint_update(e, webhook(0, 4, 0, HW_WEBHOOK_PAUSED));
-    CHECK_UINT(hw_endpoint_room(e), ==, 0);
+    CHECK_UINT(hw_room_left(e), ==, 0);
     hw_endpoint_update(e, webhook(0, 4, 0, HW_WEBHOOK_ACTIVE));
-    CHECK_UINT(hw_endpoint_room(e), ==, 64);
+    CHECK_UINT(hw_room_left(e), ==, 64);
     hw_endpoint_hold(e, 60000);
-    CHECK_UINT(hw_endpoint_room(e), ==, 0);
+    CHECK_UINT(hw_room_left(e), ==, 0);
     queue_many(slow, 2, false); /* held by its rate, it still keeps a queue */
     next();
     CHECK_UINT(slow->held_until, >, 0);
-    CHECK_UINT(hw_endpoint_room(slow), ==, 63);
+    CHECK_UINT(hw_room_left(slow), ==, 63);
     finish();
 }
 
@@ -621,9 +621,9 @@ CASE(no_room_past_older_ones_in_redis)
     hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
     hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
     CHECK_INT(hw_endpoint_backlog_of(e), ==, HW_BACKLOG_LIVE);
-    CHECK_UINT(hw_endpoint_room(e), ==, 0);
+    CHECK_UINT(hw_room_left(e), ==, 0);
     hw_endpoint_backlog(e, HW_BACKLOG_NONE);
-    CHECK_UINT(hw_endpoint_room(e), ==, 64);
+    CHECK_UINT(hw_room_left(e), ==, 64);
     finish();
 }
 
@@ -631,17 +631,17 @@ CASE(wanted_is_only_what_waits_and_only_when_the_queue_is_half_empty)
 {
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0), *big = endpoint(1, 1000, 0);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 0);
     hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 64);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 64);
     queue_many(e, 32, false);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 32);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 32);
     queue(e, false);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 0);
     hw_endpoint_backlog(big, HW_BACKLOG_LIVE);
-    CHECK_UINT(hw_endpoint_wants(big).n, ==, 128); /* at a time */
+    CHECK_UINT(hw_room_wanted(big).n, ==, 128); /* at a time */
     big->is_refilling = true;
-    CHECK_UINT(hw_endpoint_wants(big).n, ==, 0);
+    CHECK_UINT(hw_room_wanted(big).n, ==, 0);
     finish();
 }
 
@@ -651,12 +651,12 @@ CASE(a_backfill_that_waits_keeps_nothing_live_out_of_memory)
     struct hw_endpoint *e = endpoint(0, 4, 0);
     hw_endpoint_backlog(e, HW_BACKLOG_FILL);
     CHECK_INT(hw_endpoint_backlog_of(e), ==, HW_BACKLOG_FILL);
-    CHECK_UINT(hw_endpoint_room(e), ==, 64);
+    CHECK_UINT(hw_room_left(e), ==, 64);
     queue(e, false);
-    CHECK_UINT(hw_endpoint_patience(e, wheel.now), >, wheel.now);
+    CHECK_UINT(hw_room_patience(e, wheel.now), >, wheel.now);
     hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
-    CHECK_UINT(hw_endpoint_room(e), ==, 0);
-    CHECK_UINT(hw_endpoint_patience(e, wheel.now), ==, 0);
+    CHECK_UINT(hw_room_left(e), ==, 0);
+    CHECK_UINT(hw_room_patience(e, wheel.now), ==, 0);
     hw_endpoint_backlog(e, HW_BACKLOG_NONE);
     CHECK_INT(hw_endpoint_backlog_of(e), ==, HW_BACKLOG_NONE);
     finish();
@@ -667,23 +667,23 @@ CASE(of_a_backfill_is_wanted_what_can_start_at_once)
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0), *many = endpoint(1, 1000, 0);
     hw_endpoint_backlog(e, HW_BACKLOG_FILL);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 4);
-    CHECK_UINT(hw_endpoint_wants(e).n_fill, ==, 4);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 4);
+    CHECK_UINT(hw_room_wanted(e).n_fill, ==, 4);
     queue(e, false);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0); /* behind this one */
+    CHECK_UINT(hw_room_wanted(e).n, ==, 0); /* behind this one */
     next();
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 3);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 3);
     queue_many(e, 2, true); /* due retries take slots too */
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 1);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 1);
     hw_endpoint_hold(e, 60000);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 0);
     hw_endpoint_backlog(many, HW_BACKLOG_FILL);
-    CHECK_UINT(hw_endpoint_wants(many).n, ==, 128); /* at a time */
+    CHECK_UINT(hw_room_wanted(many).n, ==, 128); /* at a time */
     hw_endpoint_backlog(many, HW_BACKLOG_LIVE);
-    CHECK_UINT(hw_endpoint_wants(many).n, ==, 128);
+    CHECK_UINT(hw_room_wanted(many).n, ==, 128);
     queue_many(many, 1, false);
-    CHECK_UINT(hw_endpoint_wants(many).n, ==, 128);
-    CHECK_UINT(hw_endpoint_wants(many).n_fill, ==, 0); /* none of these before it */
+    CHECK_UINT(hw_room_wanted(many).n, ==, 128);
+    CHECK_UINT(hw_room_wanted(many).n_fill, ==, 0); /* none of these before it */
     finish();
 }
 
@@ -692,12 +692,12 @@ CASE(of_a_backfill_a_rate_limit_lets_in_what_it_lets_out_in_a_second)
     begin(100);
     struct hw_endpoint *e = endpoint(0, 64, 10);
     hw_endpoint_backlog(e, HW_BACKLOG_FILL);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 10);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 10);
     queue_many(e, 2, false);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 0);
     next();
     CHECK_UINT(e->held_until, >, 0);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 0);
     finish();
 }
 
@@ -707,14 +707,14 @@ CASE(what_waits_for_a_webhook_that_is_gone_is_wanted_and_for_a_paused_one_is_not
     struct hw_endpoint *e = endpoint(0, 4, 0);
     hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
     hw_endpoint_update(e, webhook(0, 4, 0, HW_WEBHOOK_PAUSED));
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 0);
     hw_endpoint_update(e, webhook(0, 4, 0, HW_WEBHOOK_DISABLED));
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 128);
-    CHECK_UINT(hw_endpoint_wants(e).n_fill, ==, 128);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 128);
+    CHECK_UINT(hw_room_wanted(e).n_fill, ==, 128);
     hw_endpoint_update(e, NULL);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 128);
+    CHECK_UINT(hw_room_wanted(e).n, ==, 128);
     queue_many(e, 128, false);
-    CHECK_UINT(hw_endpoint_wants(e).n, ==, 0); /* first write off these */
+    CHECK_UINT(hw_room_wanted(e).n, ==, 0); /* first write off these */
     finish();
 }
 
@@ -727,21 +727,21 @@ CASE(records_in_memory_are_bounded_by_their_bytes)
     for (int i = 0; i < 2; i++) {
         struct hw_delivery *d = delivery_new(0, false);
         d->event = &large;
-        CHECK_UINT(hw_endpoint_room(e), >, 0);
+        CHECK_UINT(hw_room_left(e), >, 0);
         CHECK_INT(hw_dispatch_add(&dispatch, e, d), ==, HW_OK);
         hw_delivery_move(d, HW_DELIVERY_READY);
     }
-    CHECK_UINT(hw_endpoint_room(e), ==, 0);
-    CHECK_UINT(hw_endpoint_wants(other).n, >, 0); /* it has an equal part */
+    CHECK_UINT(hw_room_left(e), ==, 0);
+    CHECK_UINT(hw_room_wanted(other).n, >, 0); /* it has an equal part */
     hw_endpoint_backlog(other, HW_BACKLOG_NONE);
     struct hw_delivery *d = delivery_new(1, false);
     d->event = &large;
     CHECK_INT(hw_dispatch_add(&dispatch, other, d), ==, HW_OK);
     hw_delivery_move(d, HW_DELIVERY_READY);
-    CHECK_UINT(hw_endpoint_room(other), ==, 0);
+    CHECK_UINT(hw_room_left(other), ==, 0);
     CHECK_UINT(next_w(), ==, 0);
     CHECK_UINT(next_w(), ==, 1);
-    CHECK_UINT(hw_endpoint_room(other), >, 0);
+    CHECK_UINT(hw_room_left(other), >, 0);
     finish();
 }
 
@@ -772,7 +772,7 @@ CASE(a_crowd_that_hangs_leaves_room_in_memory_for_the_others)
     struct hw_endpoint *quick = endpoint(0, 64, 0);
     for (uint32_t w = 1; w < WEBHOOKS; w++) {
         struct hw_endpoint *e = endpoint(w, 5000, 0);
-        while (hw_endpoint_room(e) > 0) {
+        while (hw_room_left(e) > 0) {
             struct hw_delivery *d = delivery_new(w, false);
             CHECK_INT(hw_dispatch_add(&dispatch, e, d), ==, HW_OK);
             hw_delivery_move(d, HW_DELIVERY_READY);
@@ -781,7 +781,7 @@ CASE(a_crowd_that_hangs_leaves_room_in_memory_for_the_others)
     CHECK_NULL(hw_dispatch_check(&dispatch));
     CHECK_UINT(dispatch.kept.n, >, 10000);
     CHECK_UINT(dispatch.kept.n, <=, 30000);
-    CHECK_UINT(hw_endpoint_room(quick), >=, 32);
+    CHECK_UINT(hw_room_left(quick), >=, 32);
     finish();
 }
 
@@ -805,9 +805,9 @@ CASE(who_has_just_answered_is_waited_for)
     begin(100);
     struct hw_endpoint *e = busy_since_5000();
     answers(e, 1, 5100);
-    CHECK_UINT(hw_endpoint_patience(e, 5100), ==, 5150); /* for this batch */
-    CHECK_UINT(hw_endpoint_patience(e, 5180), ==, 5200); /* for the next answer */
-    CHECK_UINT(hw_endpoint_patience(e, 5500), ==, 5200); /* that is past: it hangs */
+    CHECK_UINT(hw_room_patience(e, 5100), ==, 5150); /* for this batch */
+    CHECK_UINT(hw_room_patience(e, 5180), ==, 5200); /* for the next answer */
+    CHECK_UINT(hw_room_patience(e, 5500), ==, 5200); /* that is past: it hangs */
     finish();
 }
 
@@ -841,14 +841,14 @@ CASE(while_others_start_as_they_come_nobody_is_waited_for)
     struct hw_endpoint *other = endpoint(1, 4, 0);
     start_as_they_come(other, 5010, 5100);
     answers(busy_endpoint, 1, 5100);
-    CHECK_UINT(hw_endpoint_patience(busy_endpoint, 5100), ==, 5150); /* not for long yet */
+    CHECK_UINT(hw_room_patience(busy_endpoint, 5100), ==, 5150); /* not for long yet */
     start_as_they_come(other, 5110, 5110);
-    CHECK_UINT(hw_endpoint_patience(busy_endpoint, 5110), ==, 0);
+    CHECK_UINT(hw_room_patience(busy_endpoint, 5110), ==, 0);
     time_is(6109);
     answers(busy_endpoint, 10, 6109);
-    CHECK_UINT(hw_endpoint_patience(busy_endpoint, 6109), ==, 0);
+    CHECK_UINT(hw_room_patience(busy_endpoint, 6109), ==, 0);
     time_is(6110);
-    CHECK_UINT(hw_endpoint_patience(busy_endpoint, 6110), ==, 6160); /* nothing more came */
+    CHECK_UINT(hw_room_patience(busy_endpoint, 6110), ==, 6160); /* nothing more came */
     finish();
 }
 
@@ -859,7 +859,7 @@ CASE(who_has_a_queue_of_his_own_is_no_company)
     start_as_they_come(other, 5010, 5200);
     queue_many(other, 20, false);
     answers(busy_endpoint, 1, 5200);
-    CHECK_UINT(hw_endpoint_patience(busy_endpoint, 5200), ==, 5250);
+    CHECK_UINT(hw_room_patience(busy_endpoint, 5200), ==, 5250);
     finish();
 }
 
@@ -872,7 +872,7 @@ CASE(nobody_is_his_own_company)
     hw_endpoint_count_backlog(e, 1);
     struct hw_delivery *d = queue(e, false);
     answers(e, 1, 5201);
-    CHECK_UINT(hw_endpoint_patience(e, 5200), ==, 5250);
+    CHECK_UINT(hw_room_patience(e, 5200), ==, 5250);
     hw_delivery_move(d, HW_DELIVERY_DONE);
     free(d);
     hw_endpoint_backlog(e, HW_BACKLOG_NONE);
@@ -883,10 +883,10 @@ CASE(who_had_no_time_to_answer_is_waited_for_longer)
 {
     begin(100);
     struct hw_endpoint *e = busy_since_5000();
-    CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 5100);
-    CHECK_UINT(hw_endpoint_patience(e, 5090), ==, 5100);
+    CHECK_UINT(hw_room_patience(e, 5000), ==, 5100);
+    CHECK_UINT(hw_room_patience(e, 5090), ==, 5100);
     hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
-    CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 0);
+    CHECK_UINT(hw_room_patience(e, 5000), ==, 0);
     finish();
 }
 
@@ -896,19 +896,19 @@ CASE(who_has_work_for_longer_than_a_second_is_not_waited_for)
     struct hw_endpoint *e = busy_since_5000();
     time_is(6000);
     answers(e, 2, 6000); /* twenty a second, and thirty wait */
-    CHECK_UINT(hw_endpoint_patience(e, 6000), ==, 0);
+    CHECK_UINT(hw_room_patience(e, 6000), ==, 0);
     answers(e, 1, 6010);
-    CHECK_UINT(hw_endpoint_patience(e, 6010), ==, 6060);
+    CHECK_UINT(hw_room_patience(e, 6010), ==, 6060);
     answers(e, 1, 6100); /* a new span: the last one counts */
-    CHECK_UINT(hw_endpoint_patience(e, 6100), ==, 6150);
+    CHECK_UINT(hw_room_patience(e, 6100), ==, 6150);
     hw_endpoint_backlog(e, HW_BACKLOG_LIVE);
-    CHECK_UINT(hw_endpoint_patience(e, 6100), ==, 0); /* nobody has told how many */
+    CHECK_UINT(hw_room_patience(e, 6100), ==, 0); /* nobody has told how many */
     hw_endpoint_count_backlog(e, 1);
-    CHECK_UINT(hw_endpoint_patience(e, 6100), ==, 0);
+    CHECK_UINT(hw_room_patience(e, 6100), ==, 0);
     answers(e, 3, 6110);
-    CHECK_UINT(hw_endpoint_patience(e, 6110), ==, 6160);
+    CHECK_UINT(hw_room_patience(e, 6110), ==, 6160);
     answers(e, 1, 6400); /* the last span is long ago */
-    CHECK_UINT(hw_endpoint_patience(e, 6400), ==, 0);
+    CHECK_UINT(hw_room_patience(e, 6400), ==, 0);
     finish();
 }
 
@@ -918,14 +918,14 @@ CASE(how_long_it_has_had_work_is_told_where_no_timer_fires)
     struct hw_endpoint *e = endpoint(0, 4, 0);
     hw_dispatch_set_now(&dispatch, 5000);
     queue_many(e, 30, false);
-    CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 5100);
+    CHECK_UINT(hw_room_patience(e, 5000), ==, 5100);
     answers(e, 1, 5999);
     hw_dispatch_set_now(&dispatch, 5999);
-    CHECK_UINT(hw_endpoint_patience(e, 5999), ==, 6049);
+    CHECK_UINT(hw_room_patience(e, 5999), ==, 6049);
     hw_dispatch_set_now(&dispatch, 6000); /* ten a second, and thirty wait */
-    CHECK_UINT(hw_endpoint_patience(e, 6000), ==, 0);
+    CHECK_UINT(hw_room_patience(e, 6000), ==, 0);
     hw_dispatch_set_now(&dispatch, 5000); /* no time has passed */
-    CHECK_UINT(hw_endpoint_patience(e, 6000), ==, 0);
+    CHECK_UINT(hw_room_patience(e, 6000), ==, 0);
     CHECK_UINT(wheel.now, ==, 0);
     finish();
 }
@@ -935,11 +935,11 @@ CASE(whom_waiting_would_not_help_is_not_waited_for)
     begin(100);
     struct hw_endpoint *e = endpoint(0, 4, 0);
     time_is(5000);
-    CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 0); /* nothing is queued */
+    CHECK_UINT(hw_room_patience(e, 5000), ==, 0); /* nothing is queued */
     queue(e, false);
-    CHECK_UINT(hw_endpoint_patience(e, 5000), >, 0);
+    CHECK_UINT(hw_room_patience(e, 5000), >, 0);
     hw_endpoint_hold(e, 5010);
-    CHECK_UINT(hw_endpoint_patience(e, 5000), ==, 0);
+    CHECK_UINT(hw_room_patience(e, 5000), ==, 0);
     finish();
 }
 
