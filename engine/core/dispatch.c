@@ -438,6 +438,7 @@ static struct hw_delivery *take_from(struct hw_dispatch *d, bool is_due)
     return HW_CONTAINER_OF(hw_list_first(is_due ? &e->due : &e->first), struct hw_delivery, link);
 }
 
+/* Where nothing is left in the queue, the next one starts as it comes. */
 static void note_prompt(const struct hw_delivery *started)
 {
     struct hw_endpoint *e = started->endpoint;
